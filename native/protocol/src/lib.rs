@@ -1,0 +1,21 @@
+//! Snakepit's wire contract: the generated gRPC messages, and the codec of the values in them.
+//!
+//! - [`pb`]: messages, client and server stubs of `proto/snakepit.proto`;
+//! - [`value`]: MessagePack values, written from and built into whatever each side holds
+//!   (Erlang terms in the NIF, Python objects in the worker).
+
+/// Messages and stubs generated from `proto/snakepit.proto` by `snakepit_codegen`.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+#[rustfmt::skip]
+pub mod pb {
+    include!("generated/snakepit.rs");
+
+    /// The encoded descriptor set of the contract, for gRPC reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptor.bin");
+}
+
+pub mod value;
+
+/// A reply larger than this does not travel on the lane in one piece, and a request not at all:
+/// it would hold up the small ones behind it.
+pub const LANE_MESSAGE_LIMIT: usize = 256 * 1024;
