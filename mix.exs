@@ -44,7 +44,7 @@ defmodule Mix.Tasks.Compile.SnakepitNif do
 
       case System.cmd(cargo, args, cd: Path.join(root, "native"), stderr_to_stdout: true) do
         {output, 0} ->
-          Mix.shell().info(String.trim_trailing(output))
+          if output != "", do: Mix.shell().info(String.trim_trailing(output))
           install(root, digest)
           {:ok, []}
 
@@ -54,7 +54,7 @@ defmodule Mix.Tasks.Compile.SnakepitNif do
     else
       error(
         "Snakepit's NIF is written in Rust and cargo is not in PATH: " <>
-          "install Rust 1.91 or newer (https://rustup.rs) and run mix compile again"
+          "install Rust 1.91 or newer, for example with rustup, and try again"
       )
     end
   end
@@ -94,7 +94,7 @@ defmodule Mix.Tasks.Compile.SnakepitNif do
           do: [Path.relative_to(path, root), 0, File.read!(path), 0]
 
     [to_string(:erlang.system_info(:system_architecture)), files]
-    |> then(&:crypto.hash(:sha256, &1))
+    |> :erlang.md5()
     |> Base.encode16(case: :lower)
   end
 
