@@ -1,0 +1,104 @@
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use snakepit_protocol::pb::snakepit_bridge_client::SnakepitBridgeClient;
+use tokio::sync::watch;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{CallError, Lane};
+
+/// How to reach a worker.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `unix:/path` or `http://host:port`.
+    pub target: String,
+    /// Sent as `authorization: Bearer …` with every call.
+    pub token: Option<String>,
+    /// Bytes of one message, in either direction.
+    pub max_message_size: usize,
+    /// For TCP; a unix socket connects at once or not at all.
+    pub connect_timeout: Duration,
+}
+
+/// One worker: its HTTP/2 channel, which connects at the first call and again after a failure,
+/// and its lane once that is open. Clones share both.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    channel: Channel,
+    authorization: Option<MetadataValue<Ascii>>,
+    max_message_size: usize,
+    lane: Arc<OnceLock<Arc<Lane>>>,
+    closed: Arc<watch::Sender<bool>>,
+}
+
+impl Connection {
+    /// Checks the options and prepares the channel; nothing is sent yet. Has to be called within
+    /// a tokio runtime, which then carries the channel.
+    pub fn new(options: &Options) -> Result<Self, CallError> {
+        let endpoint = Endpoint::from_shared(options.target.clone())
+            .map_err(|error| CallError::Unavailable(format!("{}: {error}", options.target)))?
+            .connect_timeout(options.connect_timeout)
+            .tcp_nodelay(true);
+        let authorization = options
+            .token
+            .as_ref()
+            .map(|token| format!("Bearer {token}").parse())
+            .transpose()
+            .map_err(|_| CallError::Unavailable("the token is not printable ASCII".to_owned()))?;
+        Ok(Connection {
+            channel: endpoint.connect_lazy(),
+            authorization,
+            max_message_size: options.max_message_size,
+            lane: Arc::default(),
+            closed: Arc::new(watch::Sender::new(false)),
+        })
+    }
+
+    /// Opens the lane if it is not open yet, and returns the future that carries it. The future
+    /// is to be spawned; it ends with the connection.
+    pub fn open_lane(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let lane = Arc::new(Lane::new(self.max_message_size));
+        self.lane.set(Arc::clone(&lane)).ok()?;
+        let connection = self.clone();
+        Some(async move { lane.run(&connection).await })
+    }
+
+    /// The lane, while it is open.
+    pub fn lane(&self) -> Option<&Arc<Lane>> {
+        self.lane.get().filter(|lane| lane.is_open())
+    }
+
+    /// Ends every call on this connection with [`CallError::WorkerExited`], now and later.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Runs `call` unless the connection is closed meanwhile.
+    pub(crate) async fn until_closed<T>(
+        &self,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let mut closed = self.closed.subscribe();
+        tokio::select! {
+            biased;
+            result = call => result,
+            // An error means that the sender is gone, and `self` holds it.
+            _ = closed.wait_for(|closed| *closed) => Err(CallError::WorkerExited),
+        }
+    }
+
+    pub(crate) fn client(&self) -> SnakepitBridgeClient<Channel> {
+        SnakepitBridgeClient::new(self.channel.clone())
+            .max_decoding_message_size(self.max_message_size)
+            .max_encoding_message_size(self.max_message_size)
+    }
+
+    pub(crate) fn request<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        request
+    }
+}

@@ -1,0 +1,22 @@
+use std::time::Duration;
+
+use snakepit_protocol::pb::{HealthRequest, HealthResponse};
+
+use crate::{CallError, Connection};
+
+/// What a worker says of itself.
+pub type Health = HealthResponse;
+
+/// Asks for a worker's health, on an RPC of its own: never behind calls or streams.
+pub async fn health(connection: &Connection, timeout: Duration) -> Result<Health, CallError> {
+    let mut client = connection.client();
+    let asked = client.health(connection.request(HealthRequest {}));
+    connection
+        .until_closed(async {
+            match tokio::time::timeout(timeout, asked).await {
+                Ok(response) => Ok(response?.into_inner()),
+                Err(_) => Err(CallError::DeadlineExceeded),
+            }
+        })
+        .await
+}

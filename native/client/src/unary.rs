@@ -1,0 +1,33 @@
+use snakepit_protocol::pb::ExecuteResponse;
+
+use crate::request::Message;
+use crate::{CallError, Connection, Request};
+
+/// Makes one unary call as an RPC of its own: for peers without a lane, and for arguments that
+/// would hold up the lane. Dropping the future cancels the call.
+pub async fn unary(
+    connection: &Connection,
+    request: Request,
+) -> Result<ExecuteResponse, CallError> {
+    let mut client = connection.client();
+    connection
+        .until_closed(async move {
+            let response = match request.into_message() {
+                Message::Execute(message) => client.execute(connection.request(message)).await,
+                Message::Session(message) => {
+                    client.execute_in_session(connection.request(message)).await
+                }
+            };
+            accept(response?.into_inner())
+        })
+        .await
+}
+
+/// Tells an error response from a result.
+pub(crate) fn accept(response: ExecuteResponse) -> Result<ExecuteResponse, CallError> {
+    if response.success {
+        Ok(response)
+    } else {
+        Err(CallError::from_response(response.error, response.detail))
+    }
+}

@@ -1,0 +1,92 @@
+use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
+use snakepit_client::{CallError, Lane, Request, Speaker, unary};
+use snakepit_protocol::pb::ExecuteResponse;
+
+use crate::channel::ChannelResource;
+use crate::handle::{Call, Handle};
+use crate::mailbox::{self, Dress, LastWords, Mailbox};
+use crate::reason::{self, CallNames, Shape};
+use crate::{atoms, request, runtime, term};
+
+/// Starts a unary call. Returns its handle, `{:error, reason}`, or `:yield` when the arguments
+/// are too much for one time slice.
+#[rustler::nif]
+fn call<'a>(
+    env: Env<'a>,
+    channel: ResourceArc<ChannelResource>,
+    reference: Term<'a>,
+    request: Term<'a>,
+) -> NifResult<Term<'a>> {
+    start(env, channel, reference, request, true)
+}
+
+/// The same on a dirty scheduler, for arguments of any size.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn call_large<'a>(
+    env: Env<'a>,
+    channel: ResourceArc<ChannelResource>,
+    reference: Term<'a>,
+    request: Term<'a>,
+) -> NifResult<Term<'a>> {
+    start(env, channel, reference, request, false)
+}
+
+fn start<'a>(
+    env: Env<'a>,
+    channel: ResourceArc<ChannelResource>,
+    reference: Term<'a>,
+    request: Term<'a>,
+    bounded: bool,
+) -> NifResult<Term<'a>> {
+    let request = match request::decode(env, &channel, request, bounded)? {
+        Ok(request) => request,
+        Err(refusal) => return Ok(refusal),
+    };
+    let names = CallNames {
+        command: request.command.clone(),
+        request_id: request.request_id.clone(),
+        worker_id: channel.worker_id(),
+    };
+    let speaker = Speaker::new(Mailbox::new(env.pid(), reference, Dress::Plain, None));
+    match submit(&channel, request, speaker.clone(), names.clone()) {
+        Ok(call) => Ok(ResourceArc::new(Handle::new(speaker, call, None)).encode(env)),
+        Err(error) => {
+            speaker.silence();
+            Ok((atoms::error(), reason::encode(env, &error, &names, Shape::Unary)).encode(env))
+        }
+    }
+}
+
+fn submit(
+    channel: &ResourceArc<ChannelResource>,
+    request: Request,
+    speaker: Speaker<Mailbox>,
+    names: CallNames,
+) -> Result<Call, CallError> {
+    let connection = channel.connection();
+    if Lane::carries(&request)
+        && let Some(lane) = connection.lane()
+    {
+        let on_reply = move |answer| reply(LastWords { speaker, names }, answer);
+        return lane.call(request, on_reply).map(Call::Lane);
+    }
+    let runtime = runtime::handle().ok_or(CallError::Busy)?;
+    let connection = connection.clone();
+    let task = runtime.spawn(async move {
+        let last_words = LastWords { speaker, names };
+        let answer = unary(&connection, request).await;
+        reply(last_words, answer);
+    });
+    Ok(Call::Task(task.abort_handle()))
+}
+
+fn reply(last_words: LastWords, answer: Result<ExecuteResponse, CallError>) {
+    let LastWords { speaker, names } = &last_words;
+    mailbox::say_last(speaker, |env| match &answer {
+        Ok(response) => match term::result_map(env, &response.result, response.codec()) {
+            Ok(result) => mailbox::tagged(env, atoms::ok(), result),
+            Err(error) => mailbox::error(env, reason::undecodable(env, names, &error, "result")),
+        },
+        Err(error) => mailbox::error(env, reason::encode(env, error, names, Shape::Unary)),
+    });
+}

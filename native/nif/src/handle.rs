@@ -1,0 +1,68 @@
+use rustler::{Atom, Env, LocalPid, Monitor, Resource, ResourceArc};
+use snakepit_client::{Credit, Speaker, Ticket};
+use std::sync::Arc;
+use tokio::task::AbortHandle;
+
+use crate::atoms;
+use crate::mailbox::Mailbox;
+
+/// Owns one call. Cancelling it, the death of the owner and the collection of the handle are the
+/// same thing.
+pub(crate) struct Handle {
+    speaker: Speaker<Mailbox>,
+    call: Call,
+    credit: Option<Arc<Credit>>,
+}
+
+/// Where the call runs.
+pub(crate) enum Call {
+    Lane(Ticket),
+    Task(AbortHandle),
+}
+
+impl Handle {
+    pub(crate) fn new(speaker: Speaker<Mailbox>, call: Call, credit: Option<Arc<Credit>>) -> Self {
+        Handle { speaker, call, credit }
+    }
+
+    fn cancel(&self) {
+        // False when the call is over already: then there is nothing to stop.
+        if self.speaker.silence() {
+            match &self.call {
+                Call::Lane(ticket) => ticket.cancel(),
+                Call::Task(task) => task.abort(),
+            }
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+#[rustler::resource_impl]
+impl Resource for Handle {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        self.cancel();
+    }
+}
+
+/// Stops a call. After this returns nothing more is sent.
+#[rustler::nif]
+fn cancel(handle: ResourceArc<Handle>) -> Atom {
+    handle.cancel();
+    atoms::ok()
+}
+
+/// Grants a stream credit for `chunks` more.
+#[rustler::nif]
+fn ack(handle: ResourceArc<Handle>, chunks: usize) -> Atom {
+    if let Some(credit) = &handle.credit {
+        credit.acknowledge(chunks);
+    }
+    atoms::ok()
+}

@@ -1,0 +1,21 @@
+//! The NIF of Snakepit. Every function decodes, spawns and returns; none waits. Answers go to the
+//! calling process as messages, under its reference.
+//!
+//! - [`channel`]: one resource per worker;
+//! - [`call`], [`stream`]: one [`handle`] per call, which owns it;
+//! - [`mailbox`]: the messages; [`reason`]: errors as Elixir knows them;
+//! - [`term`]: Erlang terms to MessagePack and back.
+
+mod atoms;
+mod call;
+mod channel;
+mod handle;
+mod mailbox;
+mod reason;
+mod request;
+mod runtime;
+mod signal;
+mod stream;
+mod term;
+
+rustler::init!("Elixir.Snakepit.GRPC.Native");

@@ -1,0 +1,156 @@
+use std::cell::RefCell;
+
+use rustler::env::SavedTerm;
+use rustler::types::atom::Atom;
+use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
+use snakepit_client::Speaker;
+
+use crate::reason::{self, CallNames};
+use crate::{atoms, runtime};
+
+/// How the messages of a call are dressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dress {
+    /// `{ref, body}`
+    Plain,
+    /// `{:snakepit, ref, body}`
+    Tagged,
+}
+
+/// The process that waits for a call, and the reference it waits under.
+pub(crate) struct Mailbox {
+    pid: LocalPid,
+    reference: Kept,
+    dress: Dress,
+    /// Told once the call is over, however it ended; see [`Farewell`].
+    _farewell: Option<Farewell>,
+}
+
+impl Mailbox {
+    pub(crate) fn new(
+        pid: LocalPid,
+        reference: Term<'_>,
+        dress: Dress,
+        farewell: Option<Farewell>,
+    ) -> Self {
+        Mailbox { pid, reference: Kept::new(reference), dress, _farewell: farewell }
+    }
+
+    fn send(&self, env: &mut OwnedEnv, body: &SavedTerm) -> bool {
+        let sent = env.send_and_clear(&self.pid, |env| {
+            let (reference, body) = (self.reference.in_env(env), body.load(env));
+            match self.dress {
+                Dress::Plain => (reference, body).encode(env),
+                Dress::Tagged => (atoms::snakepit(), reference, body).encode(env),
+            }
+        });
+        sent.is_ok()
+    }
+}
+
+/// A term that outlives the call of the NIF it came with.
+struct Kept {
+    env: OwnedEnv,
+    term: SavedTerm,
+}
+
+impl Kept {
+    fn new(term: Term<'_>) -> Self {
+        let env = OwnedEnv::new();
+        let term = env.save(term);
+        Kept { env, term }
+    }
+
+    fn in_env<'a>(&self, env: Env<'a>) -> Term<'a> {
+        self.env.run(|own| self.term.load(own).in_env(env))
+    }
+}
+
+/// A message that is sent exactly once, when this is dropped: with the last right to speak.
+pub(crate) struct Farewell(Option<(LocalPid, Kept)>);
+
+impl Farewell {
+    pub(crate) fn new(pid: LocalPid, message: Term<'_>) -> Self {
+        Farewell(Some((pid, Kept::new(message))))
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        // A call may end on a scheduler thread, from where an environment of our own cannot send.
+        if let (Some((pid, mut message)), Some(runtime)) = (self.0.take(), runtime::handle()) {
+            runtime.spawn(async move {
+                let Kept { env, term } = &mut message;
+                let _ = env.send_and_clear(&pid, |env| term.load(env));
+            });
+        }
+    }
+}
+
+thread_local! {
+    // One environment per thread of the runtime, cleared by every send: allocating one costs as
+    // much as the rest of a small message.
+    static SCRATCH: RefCell<OwnedEnv> = RefCell::new(OwnedEnv::new());
+}
+
+/// Sends one message of several, if there is one; its body is built outside the speaker's lock.
+/// Returns whether somebody still listens.
+pub(crate) fn say(
+    speaker: &Speaker<Mailbox>,
+    body: impl for<'a> FnOnce(Env<'a>) -> Option<Term<'a>>,
+) -> bool {
+    if speaker.is_silent() {
+        return false;
+    }
+    SCRATCH.with_borrow_mut(|env| {
+        let Some(body) = env.run(|inner| body(inner).map(|body| env.save(body))) else {
+            env.clear();
+            return true;
+        };
+        let mut heard = false;
+        let spoken = speaker.say(|mailbox| heard = mailbox.send(env, &body));
+        if !spoken {
+            env.clear();
+        }
+        heard
+    })
+}
+
+/// Sends the last message, unless the call was cancelled.
+pub(crate) fn say_last(speaker: &Speaker<Mailbox>, body: impl for<'a> FnOnce(Env<'a>) -> Term<'a>) {
+    if speaker.is_silent() {
+        return;
+    }
+    SCRATCH.with_borrow_mut(|env| {
+        let body = env.run(|inner| env.save(body(inner)));
+        let spoken = speaker.say_last(|mailbox| {
+            mailbox.send(env, &body);
+        });
+        if !spoken {
+            env.clear();
+        }
+    });
+}
+
+/// Answers for a task that ended without an answer of its own: by a panic.
+pub(crate) struct LastWords {
+    pub(crate) speaker: Speaker<Mailbox>,
+    pub(crate) names: CallNames,
+}
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        // After an orderly end, and after a cancel, there is nobody left to speak to.
+        say_last(&self.speaker, |env| error(env, reason::internal(env, &self.names)));
+    }
+}
+
+/// `{:error, reason}`
+pub(crate) fn error<'a>(env: Env<'a>, reason: Term<'a>) -> Term<'a> {
+    tagged(env, atoms::error(), reason)
+}
+
+/// `{tag, term}`
+pub(crate) fn tagged<'a>(env: Env<'a>, tag: Atom, term: Term<'a>) -> Term<'a> {
+    (tag, term).encode(env)
+}

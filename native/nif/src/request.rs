@@ -1,0 +1,62 @@
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustler::types::atom::Atom;
+use rustler::{Encoder, Env, Term};
+use snakepit_client::Request;
+use snakepit_protocol::pb::Codec;
+use snakepit_protocol::value::ValueError;
+
+use crate::reason::{self, CallNames};
+use crate::term::{self, Stop};
+use crate::{atoms, channel::ChannelResource};
+
+/// `{command, session_id | nil, args, timeout_ms | 0, request_id | nil, metadata, codec}`
+type RequestTuple<'a> = (String, Option<String>, Term<'a>, u32, Option<String>, Term<'a>, Atom);
+
+/// Reads and encodes a request. On failure gives the term the NIF returns instead of a handle:
+/// `:yield` or `{:error, reason}`.
+pub(crate) fn decode<'a>(
+    env: Env<'a>,
+    channel: &ChannelResource,
+    request: Term<'a>,
+    bounded: bool,
+) -> Result<Result<Request, Term<'a>>, rustler::Error> {
+    let (command, session_id, args, timeout_ms, request_id, metadata, codec): RequestTuple<'a> =
+        request.decode()?;
+    let request_id = request_id.unwrap_or_else(next_request_id);
+    let raw = codec == atoms::raw();
+    let encoded = if raw {
+        term::text_entries(args).map_err(Stop::Value)
+    } else {
+        term::entries(args, bounded)
+    };
+    let refuse = |error: ValueError, root: &str, request_id| {
+        let names =
+            CallNames { command: command.clone(), request_id, worker_id: channel.worker_id() };
+        let reason = reason::encoding(env, &names, &error.describe(root));
+        Ok(Err((atoms::error(), reason).encode(env)))
+    };
+    let args = match encoded {
+        Ok(args) => args,
+        Err(Stop::Budget) => return Ok(Err(atoms::yield_().encode(env))),
+        Err(Stop::Value(error)) => return refuse(error, "args", request_id),
+    };
+    let metadata = match term::text_entries(metadata) {
+        Ok(metadata) => metadata,
+        Err(error) => return refuse(error, "metadata", request_id),
+    };
+    let codec = if raw { Codec::Json } else { Codec::Msgpack };
+    Ok(Ok(Request { command, session_id, args, codec, timeout_ms, request_id, metadata }))
+}
+
+/// Unique in this VM and, by the start time in front, between VMs.
+fn next_request_id() -> String {
+    static PREFIX: OnceLock<u32> = OnceLock::new();
+    static COUNTER: AtomicU64 = AtomicU64::new(1);
+    let prefix = PREFIX.get_or_init(|| {
+        let since_epoch = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        (since_epoch.as_nanos() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32) as u32
+    });
+    format!("{prefix:08x}{:08x}", COUNTER.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,10 @@
+//! Erlang terms to MessagePack and back.
+
+mod build;
+mod datetime;
+mod share;
+mod write;
+
+pub(crate) use build::chunk_map;
+pub(crate) use build::{result_map, text};
+pub(crate) use write::{Stop, entries, text_entries};
