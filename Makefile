@@ -1,0 +1,37 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench docs clean install-grpc proto-python dev-setup
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup: ## Install and build what is missing; at once when nothing is
+	@scripts/setup --extras dev
+
+demo: ## Watch Snakepit at work
+	@scripts/setup
+	@scripts/fetch-example-data
+	@mix run examples/demo.exs
+
+test: ## Run the tests of all three languages
+	@scripts/test
+
+check: ## Everything that must hold before a commit: formats, warnings, types, tests
+	@scripts/check
+
+format: ## Format the sources of all three languages
+	@scripts/format
+
+bench: ## Measure calls and streams
+	@scripts/setup
+	@mix run bench/run.exs
+
+clean: ## Remove all that was built
+	@rm -rf _build .venv doc priv/native priv/python/snakepit_bridge/_native*
+	@find priv/python -name __pycache__ -prune -exec rm -rf {} +
+
+# The names the user's guide knows.
+install-grpc:
+	@scripts/setup --extras grpc
+proto-python:
+	@scripts/generate
+dev-setup: setup

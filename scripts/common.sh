@@ -1,0 +1,25 @@
+# Sourced by the other scripts: goes to the project's root and defines what they share.
+# shellcheck shell=bash
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# One target directory for everything cargo does here, the one mix compile uses.
+export CARGO_TARGET_DIR="$PWD/_build/native"
+
+die() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
+
+# stage NAME COMMAND...: says what runs and how long after the start of the outermost script.
+: "${SNAKEPIT_STARTED:=$(date +%s)}"
+export SNAKEPIT_STARTED
+stage() {
+  printf '\n==> [%4d s] %s\n' $(($(date +%s) - SNAKEPIT_STARTED)) "$1"
+  shift
+  "$@"
+}
+
+in_native() { (cd native && "$@"); }
+in_python() { (cd priv/python && PATH="$OLDPWD/.venv/bin:$PATH" "$@"); }
