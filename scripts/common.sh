@@ -21,5 +21,5 @@ stage() {
   "$@"
 }
 
-in_native() { (cd native && "$@"); }
+in_native() { (cd native && PYO3_PYTHON="$OLDPWD/.venv/bin/python" "$@"); }
 in_python() { (cd priv/python && PATH="$OLDPWD/.venv/bin:$PATH" "$@"); }

@@ -153,7 +153,7 @@ defmodule Mix.Tasks.Snakepit.Setup do
     {installed_digest, installed_extras} = read_stamp(stamp)
     extras = Enum.uniq(Enum.sort(installed_extras ++ opts[:extras]))
 
-    if installed_digest == digest and extras == installed_extras and native?(package) do
+    if installed_digest == digest and extras == installed_extras and importable?(venv) do
       info(opts, "snakepit_bridge in #{Path.relative_to_cwd(venv)} is up to date")
     else
       File.rm(stamp)
@@ -177,6 +177,10 @@ defmodule Mix.Tasks.Snakepit.Setup do
       :timer.tc(fn -> pip(venv, ["install", "--editable", requirement], opts) end)
 
     if status != 0, do: Mix.raise("pip install #{requirement} failed\n\n" <> output)
+
+    if not importable?(venv),
+      do: Mix.raise("snakepit_bridge is installed in #{venv} but cannot be imported")
+
     seconds = Float.round(microseconds / 1_000_000, 1)
     info(opts, "Installed snakepit_bridge in #{seconds} s")
   end
@@ -214,8 +218,15 @@ defmodule Mix.Tasks.Snakepit.Setup do
     end
   end
 
-  # Another application that depends on the same checkout may have cleaned it.
-  defp native?(package), do: Path.wildcard(Path.join(package, "snakepit_bridge/_native*")) != []
+  # The extension lies beside the shared sources, where another application may have cleaned.
+  defp importable?(venv) do
+    script = "import snakepit_bridge._native"
+
+    match?(
+      {_, 0},
+      System.cmd(venv_python(venv), ["-c", script], cd: venv, stderr_to_stdout: true)
+    )
+  end
 
   defp target_dir do
     Mix.Project.build_path() |> Path.dirname() |> Path.join("native-python")
