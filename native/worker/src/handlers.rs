@@ -1,0 +1,167 @@
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use tokio::runtime::Handle;
+
+use crate::call::Calls;
+use crate::inject;
+
+/// Calls that wait for a thread; beyond that the worker says that it is busy.
+const MAX_QUEUE: usize = 4096;
+
+/// A thread that began its call so recently will likely be back for the next one before another
+/// thread could have been woken and given the GIL.
+const HOT: Duration = Duration::from_micros(100);
+
+/// After so long a call that was left to a hot thread is given to another.
+const RECHECK: Duration = Duration::from_millis(1);
+
+/// Work for a handler thread. It gets Python's ident of the thread it runs on.
+pub(crate) type Job = Box<dyn FnOnce(Python<'_>, u64) + Send>;
+
+/// Persistent threads that run sync handlers.
+///
+/// Each stays attached to the interpreter for its life, so that thread-locals live and no thread
+/// state is made per call. Threads are started as calls need them, up to `capacity` and one more
+/// for each cancelled call that has not given its thread back. Under the GIL
+/// only one of them runs at a time: waking one per call would have them fight for it, so a
+/// burst of short calls is left to the thread that is at it, and only what that one does not get
+/// to within a millisecond goes to another.
+pub(crate) struct Handlers {
+    capacity: usize,
+    calls: Arc<Calls>,
+    runtime: Handle,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    /// The thread that began a call last, and when; none once it has run out of calls.
+    hot: Option<(usize, Instant)>,
+    rechecking: bool,
+    stopping: bool,
+}
+
+impl std::fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handlers").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+impl Handlers {
+    /// Up to `capacity` threads of their own. With 0 only threads that call [`run`](Self::run).
+    pub(crate) fn new(capacity: usize, calls: Arc<Calls>, runtime: Handle) -> Arc<Self> {
+        let (state, wake) = (Mutex::default(), Condvar::new());
+        Arc::new(Handlers { capacity, calls, runtime, state, wake })
+    }
+
+    /// Queues a job. False when the queue is full.
+    pub(crate) fn submit(self: &Arc<Self>, job: Job) -> bool {
+        let mut state = self.lock();
+        if state.queue.len() >= MAX_QUEUE || state.stopping {
+            return false;
+        }
+        state.queue.push_back(job);
+        let soon_back = state.hot.is_some_and(|(_, since)| since.elapsed() < HOT);
+        if !soon_back {
+            self.engage(&mut state);
+        } else if !state.rechecking {
+            state.rechecking = true;
+            let handlers = Arc::clone(self);
+            self.runtime.spawn(async move { handlers.recheck().await });
+        }
+        true
+    }
+
+    /// Wakes or starts a thread for what waits.
+    fn engage(self: &Arc<Self>, state: &mut State) {
+        if state.idle > 0 {
+            self.wake.notify_one();
+        } else if self.capacity > 0 && state.threads < self.capacity + self.calls.stuck() {
+            let number = state.threads + 1;
+            let handlers = Arc::clone(self);
+            let started = std::thread::Builder::new()
+                .name(format!("snakepit-handler-{number}"))
+                .spawn(move || Python::attach(|py| handlers.run(py, number)));
+            // Without a new thread the job waits for one of the old.
+            if started.is_ok() {
+                state.threads = number;
+            }
+        }
+    }
+
+    async fn recheck(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(RECHECK).await;
+            let mut state = self.lock();
+            if state.queue.is_empty() {
+                state.rechecking = false;
+                return;
+            }
+            let in_time = state.hot.is_some_and(|(_, since)| since.elapsed() < HOT);
+            if !in_time {
+                for _ in 0..state.queue.len().min(self.capacity.max(1)) {
+                    self.engage(&mut state);
+                }
+            }
+        }
+    }
+
+    /// Runs jobs on the current thread until [`stop`](Self::stop).
+    pub(crate) fn run(&self, py: Python<'_>, number: usize) {
+        let ident = inject::current_thread(py);
+        while let Some(job) = self.next(py, number) {
+            // A failure of ours on one call must not cost the thread: the call's own guards answer.
+            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| job(py, ident)));
+        }
+    }
+
+    fn next(&self, py: Python<'_>, number: usize) -> Option<Job> {
+        if let Some(job) = self.lock().take(number) {
+            return Some(job);
+        }
+        py.detach(|| {
+            let mut state = self.lock();
+            loop {
+                if let Some(job) = state.take(number) {
+                    return Some(job);
+                }
+                if state.stopping {
+                    return None;
+                }
+                if state.hot.is_some_and(|(hot, _)| hot == number) {
+                    state.hot = None;
+                }
+                state.idle += 1;
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
+        })
+    }
+
+    /// Ends the threads once the queue is empty.
+    pub(crate) fn stop(&self) {
+        self.lock().stopping = true;
+        self.wake.notify_all();
+    }
+
+    // Nobody waits for the GIL under the lock, so it may be taken with the GIL held.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, number: usize) -> Option<Job> {
+        let job = self.queue.pop_front()?;
+        self.hot = Some((number, Instant::now()));
+        Some(job)
+    }
+}

@@ -1,0 +1,52 @@
+//! Raising an exception in another Python thread: the only file of the worker with `unsafe`.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+static CANCELLED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// Python's own name for the current thread.
+#[allow(unsafe_code)]
+pub(crate) fn current_thread(_py: Python<'_>) -> u64 {
+    // SAFETY: reads the calling thread's identity and has no preconditions.
+    #[allow(clippy::useless_conversion)]
+    u64::from(unsafe { ffi::PyThread_get_thread_ident() })
+}
+
+/// Looks up what [`raise`] raises, so that it runs no Python itself. To be called first.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    let class = py.import("snakepit_bridge._exceptions")?.getattr("Cancelled")?;
+    let _ = CANCELLED.set(py, class.cast_into::<PyType>()?.unbind());
+    Ok(())
+}
+
+/// Raises `Cancelled` in `thread` at its next Python instruction.
+#[allow(unsafe_code)]
+pub(crate) fn raise(py: Python<'_>, thread: u64) {
+    if let Some(class) = CANCELLED.get(py) {
+        // SAFETY: the GIL is held, and the class is a live exception class, of which the
+        // interpreter takes its own reference. An unknown thread is answered with 0.
+        unsafe {
+            ffi::PyThreadState_SetAsyncExc(thread as _, class.as_ptr());
+        }
+    }
+}
+
+/// A `Cancelled` to raise in the current thread.
+pub(crate) fn cancelled(py: Python<'_>) -> PyErr {
+    match CANCELLED.get(py) {
+        Some(class) => PyErr::from_type(class.bind(py).clone(), "the caller has gone"),
+        None => pyo3::exceptions::PyRuntimeError::new_err("the caller has gone"),
+    }
+}
+
+/// Takes back an exception that `thread` has not met yet.
+#[allow(unsafe_code)]
+pub(crate) fn clear(_py: Python<'_>, thread: u64) {
+    // SAFETY: as above; a null exception clears the pending one.
+    unsafe {
+        ffi::PyThreadState_SetAsyncExc(thread as _, std::ptr::null_mut());
+    }
+}

@@ -1,0 +1,165 @@
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
+use prost::Message;
+use snakepit_protocol::LANE_MESSAGE_LIMIT;
+use snakepit_protocol::pb::{
+    ExecuteResponse, LanePart, LaneReply, LaneRequest, lane_reply, lane_request,
+};
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use crate::call::CallState;
+use crate::outbox::{Outbox, Outgoing};
+use crate::response::{self, Failure};
+use crate::server::Worker;
+use crate::service::{from_execute, from_session};
+
+/// A large reply travels in parts of this size, between which small ones pass.
+const PART: usize = 64 * 1024;
+
+/// Parts of all large replies that may wait to be sent.
+const PARTS_WAITING: usize = 4;
+
+/// The calls of one lane.
+struct Lane {
+    worker: Arc<Worker>,
+    replies: Arc<Outbox<LaneReply>>,
+    parts: mpsc::Sender<LaneReply>,
+    running: Mutex<HashMap<u64, Arc<CallState>>>,
+}
+
+/// Serves one lane: the requests in a task of their own, the replies as the returned stream.
+/// When either ends, the calls that still run are cancelled.
+pub(crate) fn serve(worker: &Arc<Worker>, mut requests: Streaming<LaneRequest>) -> Replies {
+    let (parts, parts_out) = mpsc::channel(PARTS_WAITING);
+    let lane = Arc::new(Lane {
+        worker: Arc::clone(worker),
+        replies: Outbox::new(),
+        parts,
+        running: Mutex::default(),
+    });
+    let reading = tokio::spawn({
+        let lane = Arc::clone(&lane);
+        async move {
+            while let Some(Ok(request)) = requests.next().await {
+                lane.accept(request);
+            }
+            lane.cancel_all();
+            lane.replies.finish();
+        }
+    });
+    let replies = Outgoing::new(Arc::clone(&lane.replies), move || {
+        reading.abort();
+        lane.cancel_all();
+    });
+    Replies { replies, parts: parts_out }
+}
+
+impl Lane {
+    fn accept(self: &Arc<Self>, request: LaneRequest) {
+        let id = request.id;
+        let (head, args) = match request.message {
+            Some(lane_request::Message::Execute(request)) => from_execute(request),
+            Some(lane_request::Message::Session(request)) => from_session(request),
+            Some(lane_request::Message::Cancel(_)) => {
+                // Cancelled outside the lock: a call that ends takes it.
+                let call = self.running().remove(&id);
+                if let Some(call) = call {
+                    call.cancel();
+                }
+                return;
+            }
+            None => {
+                let failure = Failure::Refused("protocol", "a lane request without a message");
+                return self.send(id, response::failure(failure.into_plain_detail()));
+            }
+        };
+        let answer = Answer { lane: Arc::clone(self), id, sent: false };
+        let reply = Box::new(move |response| answer.send(response));
+        let call = self.worker.calls.open(head);
+        self.running().insert(id, Arc::clone(&call));
+        self.worker.start_unary(&call, args, reply);
+    }
+
+    fn send(self: &Arc<Self>, id: u64, response: ExecuteResponse) {
+        let size = response.encoded_len();
+        if size <= LANE_MESSAGE_LIMIT {
+            let message = Some(lane_reply::Message::Response(response));
+            self.replies.put(LaneReply { id, message }, size);
+            return;
+        }
+        let parts = self.parts.clone();
+        self.worker.runtime.spawn(async move {
+            let mut rest = Bytes::from(response.encode_to_vec());
+            while rest.has_remaining() {
+                let data = rest.split_to(PART.min(rest.len()));
+                let part = LanePart { data, last: rest.is_empty() };
+                let message = Some(lane_reply::Message::Part(part));
+                if parts.send(LaneReply { id, message }).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn cancel_all(&self) {
+        let running = std::mem::take(&mut *self.running());
+        running.values().for_each(CallState::cancel);
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<u64, Arc<CallState>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The duty to answer one call; dropped unfulfilled, by a panic, it answers with an error.
+struct Answer {
+    lane: Arc<Lane>,
+    id: u64,
+    sent: bool,
+}
+
+impl Answer {
+    fn send(mut self, response: ExecuteResponse) {
+        self.sent = true;
+        self.lane.running().remove(&self.id);
+        self.lane.send(self.id, response);
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if !self.sent {
+            self.lane.running().remove(&self.id);
+            let failure = Failure::Refused("protocol", "the worker failed on this call");
+            self.lane.send(self.id, response::failure(failure.into_plain_detail()));
+        }
+    }
+}
+
+/// The replies of a lane: small ones before the parts of large ones.
+pub(crate) struct Replies {
+    replies: Outgoing<LaneReply>,
+    parts: mpsc::Receiver<LaneReply>,
+}
+
+impl futures_core::Stream for Replies {
+    type Item = Result<LaneReply, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match Pin::new(&mut self.replies).poll_next(context) {
+            Poll::Pending => {}
+            ready => return ready,
+        }
+        match self.parts.poll_recv(context) {
+            Poll::Ready(Some(part)) => Poll::Ready(Some(Ok(part))),
+            // The sender lives in the lane, so the parts never end before the replies.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `snakepit_bridge._native`: the gRPC server inside a Python worker process.
+//!
+//! A call comes in on the tokio thread ([`service`], [`lane`]), waits for a handler thread
+//! ([`handlers`]), runs there under the GIL ([`unary`], [`streaming`]) or on the asyncio loop
+//! ([`sink`]), and its chunks leave through a bounded [`outbox`]. [`call`] is what both sides know
+//! of it, and the one place where it is cancelled. [`value`] turns MessagePack into Python objects
+//! and back. [`process`] keeps the worker from outliving its parent, [`server`] ties it together.
+
+mod call;
+mod dispatcher;
+mod handlers;
+mod inject;
+mod lane;
+mod outbox;
+mod process;
+mod response;
+mod server;
+mod service;
+mod sink;
+mod streaming;
+mod unary;
+mod value;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("version", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(process::claim_process, module)?)?;
+    module.add_function(wrap_pyfunction!(server::serve, module)?)?;
+    module.add_class::<call::Call>()?;
+    module.add_class::<sink::Sink>()
+}

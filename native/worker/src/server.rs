@@ -1,0 +1,267 @@
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::unistd::geteuid;
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use snakepit_protocol::pb::FILE_DESCRIPTOR_SET;
+use snakepit_protocol::pb::snakepit_bridge_server::SnakepitBridgeServer;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::runtime::{Builder, Handle};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::transport::Server;
+use tonic::{Request, Status};
+
+use crate::call::Calls;
+use crate::dispatcher::Dispatcher;
+use crate::handlers::Handlers;
+use crate::service::Bridge;
+use crate::{inject, process};
+
+/// After the parent has gone, a worker may take so long to end.
+const ORPHAN_GRACE: Duration = Duration::from_secs(1);
+
+/// What every part of the worker shares.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) calls: Arc<Calls>,
+    /// Threads for sync handlers, and the main thread for those that need it.
+    pub(crate) handlers: Arc<Handlers>,
+    pub(crate) main_thread: Arc<Handlers>,
+    pub(crate) runtime: Handle,
+    pub(crate) max_message_size: usize,
+    pub(crate) started: Instant,
+    pub(crate) python_version: String,
+    pub(crate) draining: AtomicBool,
+    /// The parent has gone: there is nobody to serve.
+    stopped: Notify,
+}
+
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Config {
+    worker_id: String,
+    socket: Option<String>,
+    port: Option<u16>,
+    token: Option<String>,
+    capacity: usize,
+    max_message_size: usize,
+    cancel_grace_ms: u64,
+    shutdown_timeout_ms: u64,
+}
+
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+/// Serves `dispatcher` until SIGTERM, or until the parent process has gone; then runs its
+/// `on_stop` hooks and returns. Blocks the main thread, which runs the handlers that ask for it.
+///
+/// `config`: `worker_id` str, `socket` path or None, `port` int or None, `token` str or None,
+/// `capacity` int, `max_message_size` bytes, `cancel_grace_ms` and `shutdown_timeout_ms` int.
+/// Raises OSError when the address cannot be taken.
+#[pyfunction]
+pub(crate) fn serve(
+    py: Python<'_>,
+    dispatcher: Bound<'_, PyAny>,
+    config: &Bound<'_, PyDict>,
+) -> PyResult<()> {
+    let config: Config = config.extract()?;
+    inject::prepare(py)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let (listener, address) = {
+        let _context = handle.enter();
+        listen(&config)?
+    };
+    let grace = Duration::from_millis(config.cancel_grace_ms);
+    let calls = Calls::new(handle.clone(), config.worker_id.clone(), grace);
+    let version = py.version_info();
+    let worker = Arc::new(Worker {
+        dispatcher: Dispatcher::new(dispatcher)?,
+        handlers: Handlers::new(config.capacity, Arc::clone(&calls), handle.clone()),
+        main_thread: Handlers::new(0, Arc::clone(&calls), handle.clone()),
+        calls,
+        runtime: handle,
+        max_message_size: config.max_message_size,
+        started: Instant::now(),
+        python_version: format!("{}.{}.{}", version.major, version.minor, version.patch),
+        draining: AtomicBool::new(false),
+        stopped: Notify::new(),
+    });
+
+    let orphaned = Arc::new(AtomicBool::new(false));
+    watch_parent(&worker, &orphaned)?;
+    let drain = Duration::from_millis(config.shutdown_timeout_ms);
+    let served = Arc::clone(&worker);
+    let io = std::thread::Builder::new().name("snakepit-io".to_owned()).spawn(move || {
+        let result = runtime.block_on(run(&served, listener, config.token, drain));
+        served.stop();
+        // Tasks that wait for the GIL cannot be waited for.
+        runtime.shutdown_background();
+        result
+    })?;
+    let ready = format!(
+        "{{\"event\":\"ready\",\"os_pid\":{},\"address\":{}}}",
+        std::process::id(),
+        json_string(&address)
+    );
+    process::tell_parent(&ready)?;
+
+    worker.main_thread.run(py, 0);
+    let result = py.detach(|| io.join());
+    worker.dispatcher.stop(py)?;
+    if orphaned.load(Ordering::Acquire) {
+        process::end_group();
+    }
+    match result {
+        Ok(result) => result.map_err(|error| PyOSError::new_err(error.to_string())),
+        Err(_) => Err(PyOSError::new_err("the server thread failed")),
+    }
+}
+
+impl Worker {
+    /// Lets the main thread return from [`serve`].
+    fn stop(&self) {
+        self.handlers.stop();
+        self.main_thread.stop();
+    }
+}
+
+fn listen(config: &Config) -> PyResult<(Listener, String)> {
+    match (&config.socket, config.port) {
+        (Some(path), None) => {
+            let listener = UnixListener::bind(path).map_err(|error| at_path(path, &error))?;
+            std::fs::set_permissions(Path::new(path), std::fs::Permissions::from_mode(0o600))?;
+            Ok((Listener::Unix(listener), format!("unix:{path}")))
+        }
+        (None, Some(port)) => {
+            let listener = std::net::TcpListener::bind(("127.0.0.1", port))
+                .map_err(|error| at_path(&format!("127.0.0.1:{port}"), &error))?;
+            listener.set_nonblocking(true)?;
+            let address = format!("http://{}", listener.local_addr()?);
+            Ok((Listener::Tcp(TcpListener::from_std(listener)?), address))
+        }
+        _ => Err(PyValueError::new_err("exactly one of socket and port is needed")),
+    }
+}
+
+fn at_path(address: &str, error: &io::Error) -> PyErr {
+    PyOSError::new_err((error.raw_os_error(), format!("cannot listen on {address}: {error}")))
+}
+
+/// Serves until SIGTERM, then lets running calls finish for as long as `drain`.
+async fn run(
+    worker: &Arc<Worker>,
+    listener: Listener,
+    token: Option<String>,
+    drain: Duration,
+) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let limit = worker.max_message_size;
+    let bridge = SnakepitBridgeServer::new(Bridge::new(Arc::clone(worker)))
+        .max_decoding_message_size(limit)
+        // The limit is on values, checked where they are encoded; the framing comes on top.
+        .max_encoding_message_size(usize::MAX);
+    let (health_reporter, health) = tonic_health::server::health_reporter();
+    health_reporter.set_serving::<SnakepitBridgeServer<Bridge>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(io::Error::other)?;
+    let expected = token.map(|token| format!("Bearer {token}"));
+    let router = Server::builder()
+        .layer(tonic::service::InterceptorLayer::new(move |request| {
+            authorize(request, expected.as_deref())
+        }))
+        .add_service(bridge)
+        .add_service(health)
+        .add_service(reflection);
+    let serving = async {
+        match listener {
+            Listener::Unix(listener) => {
+                let own = UnixListenerStream::new(listener).filter(is_own);
+                router.serve_with_incoming(own).await
+            }
+            Listener::Tcp(listener) => {
+                let connections = TcpListenerStream::new(listener).map(|stream| {
+                    stream.inspect(|stream| {
+                        let _ = stream.set_nodelay(true);
+                    })
+                });
+                router.serve_with_incoming(connections).await
+            }
+        }
+    };
+    let drained = async {
+        terminate.recv().await;
+        worker.draining.store(true, Ordering::Release);
+        let _ = tokio::time::timeout(drain, worker.calls.until_idle()).await;
+    };
+    tokio::select! {
+        result = serving => result.map_err(io::Error::other),
+        () = drained => Ok(()),
+        () = worker.stopped.notified() => Ok(()),
+    }
+}
+
+/// A connection of another user is closed unheard.
+fn is_own(stream: &io::Result<UnixStream>) -> bool {
+    let peer = stream.as_ref().map(UnixStream::peer_cred);
+    matches!(peer, Ok(Ok(peer)) if peer.uid() == geteuid().as_raw())
+}
+
+fn authorize(request: Request<()>, expected: Option<&str>) -> Result<Request<()>, Status> {
+    let Some(expected) = expected else {
+        return Ok(request);
+    };
+    let given = request.metadata().get("authorization").map(|value| value.as_bytes());
+    if given.is_some_and(|given| constant_time_eq(given, expected.as_bytes())) {
+        Ok(request)
+    } else {
+        Err(Status::unauthenticated("the worker's token is missing or wrong"))
+    }
+}
+
+fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+}
+
+/// Without its parent the worker stops what runs and ends, and takes its children with it.
+fn watch_parent(worker: &Arc<Worker>, orphaned: &Arc<AtomicBool>) -> io::Result<()> {
+    let (worker, orphaned) = (Arc::clone(worker), Arc::clone(orphaned));
+    std::thread::Builder::new().name("snakepit-parent".to_owned()).spawn(move || {
+        process::wait_for_parent_to_go();
+        orphaned.store(true, Ordering::Release);
+        worker.draining.store(true, Ordering::Release);
+        worker.calls.cancel_all();
+        worker.stopped.notify_one();
+        std::thread::sleep(ORPHAN_GRACE);
+        process::end_group();
+    })?;
+    Ok(())
+}
+
+fn json_string(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            control if control < ' ' => quoted.push_str(&format!("\\u{:04x}", control as u32)),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,249 @@
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use snakepit_protocol::pb::snakepit_bridge_server::SnakepitBridge;
+use snakepit_protocol::pb::{
+    Codec, Entry, ExecuteRequest, ExecuteResponse, HealthRequest, HealthResponse, LaneReply,
+    LaneRequest, SessionRequest, StreamRequest, StreamResponse,
+};
+use tokio::sync::oneshot;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::call::{CallState, Head};
+use crate::handlers::{Handlers, Job};
+use crate::lane;
+use crate::outbox::{Outbox, Outgoing};
+use crate::response::{self, Failure};
+use crate::server::Worker;
+use crate::unary::Reply;
+use crate::{streaming, unary};
+
+/// The service of the contract.
+#[derive(Debug, Clone)]
+pub(crate) struct Bridge {
+    worker: Arc<Worker>,
+}
+
+type Chunks = Outgoing<StreamResponse>;
+type LaneReplies = Pin<Box<dyn futures_core::Stream<Item = Result<LaneReply, Status>> + Send>>;
+
+impl Bridge {
+    pub(crate) fn new(worker: Arc<Worker>) -> Self {
+        Bridge { worker }
+    }
+
+    async fn unary(&self, (head, args): (Head, Vec<Entry>)) -> Result<ExecuteResponse, Status> {
+        let (sender, receiver) = oneshot::channel();
+        let reply = Box::new(move |response| {
+            // The peer may have gone meanwhile.
+            let _ = sender.send(response);
+        });
+        let call = CancelOnDrop(self.worker.calls.open(head));
+        self.worker.start_unary(&call.0, args, reply);
+        receiver.await.map_err(|_| Status::internal("the handler thread failed on this call"))
+    }
+
+    fn stream(&self, (head, args): (Head, Vec<Entry>)) -> Chunks {
+        let worker = Arc::clone(&self.worker);
+        let outbox = Outbox::new();
+        let state = worker.calls.open(head);
+        let cancelled = Arc::clone(&state);
+        let outgoing = Outgoing::new(Arc::clone(&outbox), move || cancelled.cancel());
+        let queue = worker.queue_for(&state.head.command);
+        let sent = Arc::clone(&outbox);
+        let job: Job = {
+            let worker = Arc::clone(&worker);
+            Box::new(move |py, thread| streaming::run(py, thread, &worker, state, &args, outbox))
+        };
+        if let Err(failure) = worker.submit(queue, job) {
+            sent.put(response::error_chunk(failure.into_plain_detail()), 0);
+            sent.finish();
+        }
+        outgoing
+    }
+}
+
+impl Worker {
+    /// Queues a unary call; `reply` is called once, or dropped when the call is cancelled before.
+    pub(crate) fn start_unary(
+        self: &Arc<Self>,
+        state: &Arc<CallState>,
+        args: Vec<Entry>,
+        reply: Reply,
+    ) {
+        let queue = self.queue_for(&state.head.command);
+        // The reply goes with the job, and is needed here when the job is not taken.
+        let reply = Arc::new(Mutex::new(Some(reply)));
+        let refused = Arc::clone(&reply);
+        let job: Job = {
+            let (worker, state) = (Arc::clone(self), Arc::clone(state));
+            Box::new(move |py, thread| {
+                if let Some(reply) = take(&reply) {
+                    unary::run(py, thread, &worker, state, &args, reply);
+                }
+            })
+        };
+        if let Err(failure) = self.submit(queue, job)
+            && let Some(reply) = take(&refused)
+        {
+            reply(response::failure(failure.into_plain_detail()));
+        }
+    }
+
+    fn queue_for(&self, command: &str) -> &Arc<Handlers> {
+        match self.dispatcher.known(command) {
+            Some(handler) if handler.main_thread => &self.main_thread,
+            _ => &self.handlers,
+        }
+    }
+
+    fn submit(&self, queue: &Arc<Handlers>, job: Job) -> Result<(), Failure> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Failure::Refused("draining", "the worker is stopping"));
+        }
+        if queue.submit(job) {
+            Ok(())
+        } else {
+            Err(Failure::Refused("busy", "too many calls wait for a thread of this worker"))
+        }
+    }
+}
+
+fn take(reply: &Mutex<Option<Reply>>) -> Option<Reply> {
+    reply.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+struct CancelOnDrop(Arc<CallState>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+#[tonic::async_trait]
+impl SnakepitBridge for Bridge {
+    type ExecuteStreamStream = Chunks;
+    type ExecuteInSessionStreamStream = Chunks;
+    type ExecuteBidiStreamStream = Chunks;
+    type LaneStream = LaneReplies;
+
+    async fn execute(
+        &self,
+        request: Request<ExecuteRequest>,
+    ) -> Result<Response<ExecuteResponse>, Status> {
+        self.unary(from_execute(request.into_inner())).await.map(Response::new)
+    }
+
+    async fn execute_in_session(
+        &self,
+        request: Request<SessionRequest>,
+    ) -> Result<Response<ExecuteResponse>, Status> {
+        self.unary(from_session(request.into_inner())).await.map(Response::new)
+    }
+
+    async fn execute_stream(
+        &self,
+        request: Request<ExecuteRequest>,
+    ) -> Result<Response<Chunks>, Status> {
+        Ok(Response::new(self.stream(from_execute(request.into_inner()))))
+    }
+
+    async fn execute_in_session_stream(
+        &self,
+        request: Request<SessionRequest>,
+    ) -> Result<Response<Chunks>, Status> {
+        Ok(Response::new(self.stream(from_session(request.into_inner()))))
+    }
+
+    async fn health(
+        &self,
+        _request: Request<HealthRequest>,
+    ) -> Result<Response<HealthResponse>, Status> {
+        let worker = &self.worker;
+        Ok(Response::new(HealthResponse {
+            healthy: !worker.draining.load(Ordering::Acquire),
+            worker_id: worker.calls.worker_id().to_owned(),
+            uptime_ms: i64::try_from(worker.started.elapsed().as_millis()).unwrap_or(i64::MAX),
+            active_requests: u32::try_from(worker.calls.active()).unwrap_or(u32::MAX),
+            total_requests: worker.calls.total(),
+            python_version: worker.python_version.clone(),
+            bridge_version: env!("CARGO_PKG_VERSION").to_owned(),
+            transport: "native".to_owned(),
+            codecs: vec![Codec::Json.into(), Codec::Msgpack.into()],
+            rss_bytes: resident_bytes(),
+            commands: worker.dispatcher.commands(),
+            lane: true,
+        }))
+    }
+
+    async fn lane(
+        &self,
+        request: Request<Streaming<LaneRequest>>,
+    ) -> Result<Response<LaneReplies>, Status> {
+        let replies = lane::serve(&self.worker, request.into_inner());
+        Ok(Response::new(Box::pin(replies)))
+    }
+
+    async fn execute_client_stream(
+        &self,
+        _request: Request<Streaming<StreamRequest>>,
+    ) -> Result<Response<ExecuteResponse>, Status> {
+        Err(Status::unimplemented("this worker takes no client streams yet"))
+    }
+
+    async fn execute_bidi_stream(
+        &self,
+        _request: Request<Streaming<StreamRequest>>,
+    ) -> Result<Response<Chunks>, Status> {
+        Err(Status::unimplemented("this worker takes no bidirectional streams yet"))
+    }
+}
+
+pub(crate) fn from_execute(request: ExecuteRequest) -> (Head, Vec<Entry>) {
+    let codec = request.codec();
+    let head = Head {
+        command: request.command,
+        request_id: request.request_id,
+        session_id: String::new(),
+        metadata: request.metadata,
+        codec,
+        deadline: deadline(request.timeout_ms),
+    };
+    (head, request.args)
+}
+
+pub(crate) fn from_session(request: SessionRequest) -> (Head, Vec<Entry>) {
+    let codec = request.codec();
+    let head = Head {
+        command: request.command,
+        request_id: request.request_id,
+        session_id: request.session_id,
+        metadata: request.metadata,
+        codec,
+        deadline: deadline(request.timeout_ms),
+    };
+    (head, request.args)
+}
+
+/// `time.monotonic()` at the end of `timeout_ms`.
+fn deadline(timeout_ms: i32) -> Option<f64> {
+    if timeout_ms <= 0 {
+        return None;
+    }
+    #[cfg(target_os = "macos")]
+    const CLOCK: nix::time::ClockId = nix::time::ClockId::CLOCK_UPTIME_RAW;
+    #[cfg(not(target_os = "macos"))]
+    const CLOCK: nix::time::ClockId = nix::time::ClockId::CLOCK_MONOTONIC;
+    let now = std::time::Duration::from(nix::time::clock_gettime(CLOCK).ok()?);
+    Some(now.as_secs_f64() + f64::from(timeout_ms) / 1000.0)
+}
+
+/// From /proc, in pages; 0 where there is none.
+fn resident_bytes() -> u64 {
+    const PAGE: u64 = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * PAGE
+}

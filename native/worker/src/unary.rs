@@ -1,0 +1,112 @@
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use snakepit_protocol::pb::{Entry, ExecuteResponse};
+
+use crate::call::{Call, CallState};
+use crate::dispatcher::{Handler, Kind};
+use crate::response::{self, Failure};
+use crate::server::Worker;
+use crate::sink::Sink;
+use crate::value::{DictWriter, arguments};
+
+/// Takes the response of a unary call.
+pub(crate) type Reply = Box<dyn FnOnce(ExecuteResponse) + Send>;
+
+/// Runs a unary call on a handler thread, or begins it on the asyncio loop.
+pub(crate) fn run(
+    py: Python<'_>,
+    thread: u64,
+    worker: &Arc<Worker>,
+    state: Arc<CallState>,
+    args: &[Entry],
+    reply: Reply,
+) {
+    let handler = match prepare(py, worker, &state) {
+        Ok(handler) => handler,
+        Err(failure) => return answer(py, worker, &state, Err(failure), reply),
+    };
+    if handler.is_async {
+        return begin(py, worker, &handler, state, args, reply);
+    }
+    if !state.enter(thread, false) {
+        return;
+    }
+    let result = invoke(py, &handler, &state, args);
+    answer(py, worker, &state, result, reply);
+}
+
+fn prepare(py: Python<'_>, worker: &Worker, state: &CallState) -> Result<Arc<Handler>, Failure> {
+    let command = &state.head.command;
+    let handler = worker.dispatcher.find(py, command)?;
+    match handler.kind {
+        Kind::Command => Ok(handler),
+        kind => Err(Failure::Kind(format!(
+            "{command} is a @{}: call it with execute_{}, not execute",
+            kind.name(),
+            kind.name()
+        ))),
+    }
+}
+
+fn invoke<'py>(
+    py: Python<'py>,
+    handler: &Handler,
+    state: &Arc<CallState>,
+    args: &[Entry],
+) -> Result<Bound<'py, PyAny>, Failure> {
+    let args = arguments(py, args, state.head.codec)?;
+    let call = Bound::new(py, Call { state: Arc::clone(state) })?;
+    Ok(handler.invoke.bind(py).call1((args, call))?)
+}
+
+/// Encodes the result and replies. The handler counts as running until its result is encoded:
+/// that runs its code too, and may be interrupted like it.
+fn answer(
+    py: Python<'_>,
+    worker: &Worker,
+    state: &CallState,
+    result: Result<Bound<'_, PyAny>, Failure>,
+    reply: Reply,
+) {
+    let response = respond(py, worker, state, result);
+    state.leave(py);
+    reply(response);
+}
+
+/// The response to a handler's result.
+pub(crate) fn respond(
+    py: Python<'_>,
+    worker: &Worker,
+    state: &CallState,
+    result: Result<Bound<'_, PyAny>, Failure>,
+) -> ExecuteResponse {
+    let codec = state.head.codec;
+    let encoded = result.and_then(|value| {
+        let (entries, size) = DictWriter::new(codec, "result").entries(&value)?;
+        match worker.max_message_size {
+            limit if size > limit => Err(Failure::TooLarge { what: "result", size, limit }),
+            _ => Ok(entries),
+        }
+    });
+    match encoded {
+        Ok(entries) => response::success(entries, codec),
+        Err(failure) => response::failure(failure.into_detail(py, &worker.dispatcher)),
+    }
+}
+
+fn begin(
+    py: Python<'_>,
+    worker: &Arc<Worker>,
+    handler: &Handler,
+    state: Arc<CallState>,
+    args: &[Entry],
+    reply: Reply,
+) {
+    let args = match arguments(py, args, state.head.codec) {
+        Ok(args) => args,
+        Err(failure) => return answer(py, worker, &state, Err(failure), reply),
+    };
+    let sink = Sink::unary(Arc::clone(worker), Arc::clone(&state), reply);
+    Sink::begin(py, worker, handler, &state, args, sink);
+}

@@ -1,0 +1,8 @@
+//! Python objects to the values of the contract and back.
+
+mod build;
+mod json;
+mod write;
+
+pub(crate) use build::arguments;
+pub(crate) use write::DictWriter;
