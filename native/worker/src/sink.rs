@@ -20,16 +20,8 @@ pub(crate) struct Sink {
 }
 
 enum Outlet {
-    Unary {
-        worker: Arc<Worker>,
-        state: Arc<CallState>,
-        reply: Reply,
-    },
-    /// A chunk that found no room is kept encoded, as the loop offers it again.
-    Stream {
-        pump: Box<Pump>,
-        waiting: Option<(StreamResponse, usize)>,
-    },
+    Unary { worker: Arc<Worker>, state: Arc<CallState>, reply: Reply },
+    Stream(Box<Pump>),
 }
 
 impl Sink {
