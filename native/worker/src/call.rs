@@ -47,8 +47,11 @@ enum Run {
         generator: bool,
         stuck: bool,
     },
-    /// On the asyncio loop; the handle cancels it there.
-    Loop(Py<PyAny>),
+    /// On the asyncio loop: what cancels it there, called with its task.
+    Loop {
+        cancel: Py<PyAny>,
+        task: Py<PyAny>,
+    },
     Over,
 }
 
@@ -76,11 +79,11 @@ impl CallState {
 
     /// The handler begins on the asyncio loop. False when the call was cancelled before: then
     /// the caller cancels what it has begun.
-    pub(crate) fn enter_loop(&self, handle: Py<PyAny>) -> bool {
+    pub(crate) fn enter_loop(&self, cancel: Py<PyAny>, task: Py<PyAny>) -> bool {
         let mut run = self.lock();
         // It may have finished already: the loop is faster than we are.
         if let Run::Waiting = *run {
-            *run = Run::Loop(handle);
+            *run = Run::Loop { cancel, task };
         }
         !self.is_cancelled()
     }
@@ -102,7 +105,7 @@ impl CallState {
         }
         let grace = match &mut *self.lock() {
             Run::Waiting | Run::Over => return,
-            Run::Loop(_) => Duration::ZERO,
+            Run::Loop { .. } => Duration::ZERO,
             Run::Thread { generator, stuck, .. } => {
                 *stuck = true;
                 self.calls.stuck.fetch_add(1, Ordering::Relaxed);
@@ -129,10 +132,10 @@ impl CallState {
             match &*run {
                 // Under the lock no Python runs: the thread could not leave, and would hold the GIL.
                 Run::Thread { ident, .. } => inject::raise(py, *ident),
-                Run::Loop(handle) => {
-                    let handle = handle.clone_ref(py);
+                Run::Loop { cancel, task } => {
+                    let (cancel, task) = (cancel.clone_ref(py), task.clone_ref(py));
                     drop(run);
-                    if let Err(error) = self.calls.cancel_on_loop(py, &handle) {
+                    if let Err(error) = cancel.call1(py, (task,)) {
                         error.print(py);
                     }
                 }
@@ -173,7 +176,6 @@ pub(crate) struct Calls {
     running: Mutex<HashMap<u64, Weak<CallState>>>,
     stuck: AtomicUsize,
     idle: Notify,
-    async_runner: Mutex<Option<Py<PyAny>>>,
 }
 
 impl std::fmt::Debug for Calls {
@@ -192,7 +194,6 @@ impl Calls {
             running: Mutex::default(),
             stuck: AtomicUsize::new(0),
             idle: Notify::new(),
-            async_runner: Mutex::default(),
         })
     }
 
@@ -247,23 +248,6 @@ impl Calls {
         running.iter().for_each(CallState::cancel);
     }
 
-    /// The asyncio loop's runner, made for the first async handler.
-    pub(crate) fn async_runner(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let made = self.runner_lock().as_ref().map(|runner| runner.clone_ref(py));
-        if let Some(runner) = made {
-            return Ok(runner);
-        }
-        // Importing runs Python, which may switch threads: not under the lock.
-        let runner = py.import("snakepit_bridge._aio")?.getattr("AsyncRunner")?.call0()?.unbind();
-        let mut slot = self.runner_lock();
-        Ok(slot.get_or_insert(runner).clone_ref(py))
-    }
-
-    fn cancel_on_loop(&self, py: Python<'_>, handle: &Py<PyAny>) -> PyResult<()> {
-        self.async_runner(py)?.call_method1(py, "cancel", (handle,))?;
-        Ok(())
-    }
-
     fn give_up(&self, command: &str) {
         eprintln!(
             "snakepit: {command} went on for {} ms after its cancellation; \
@@ -272,10 +256,6 @@ impl Calls {
             self.worker_id
         );
         crate::process::end_group();
-    }
-
-    fn runner_lock(&self) -> MutexGuard<'_, Option<Py<PyAny>>> {
-        self.async_runner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Weak<CallState>>> {

@@ -105,6 +105,11 @@ impl Dispatcher {
         self.object.bind(py).call_method1("describe_error", (error.value(py),))?.extract()
     }
 
+    /// The asyncio loop of this worker; made, with its thread, for the first async handler.
+    pub(crate) fn async_runner<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.object.bind(py).call_method0("async_runner")
+    }
+
     /// Runs the `on_stop` hooks.
     pub(crate) fn stop(&self, py: Python<'_>) -> PyResult<()> {
         self.object.bind(py).call_method0("stop").map(drop)

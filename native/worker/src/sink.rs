@@ -44,13 +44,13 @@ impl Sink {
     ) {
         let begun = Bound::new(py, sink).and_then(|sink| {
             let call = Bound::new(py, Call { state: Arc::clone(state) })?;
-            let runner = worker.calls.async_runner(py)?;
+            let runner = worker.dispatcher.async_runner(py)?;
             let entry = handler.entry.bind(py);
-            let task = runner.bind(py).call_method1("submit", (entry, args, call, &sink));
-            match task {
+            match runner.call_method1("submit", (entry, args, call, &sink)) {
                 Ok(task) => {
-                    if !state.enter_loop(task.clone().unbind()) {
-                        runner.bind(py).call_method1("cancel", (task,))?;
+                    let cancel = runner.getattr("cancel")?;
+                    if !state.enter_loop(cancel.clone().unbind(), task.clone().unbind()) {
+                        cancel.call1((task,))?;
                     }
                     Ok(())
                 }
@@ -104,8 +104,13 @@ impl Sink {
             Room::None => Ok(false),
             Room::Gone => Err(inject::cancelled(py)),
             Room::Some => match pump.encode(chunk) {
-                Ok((chunk, size)) if pump.put(chunk, size) => Ok(true),
-                Ok(_) => Err(inject::cancelled(py)),
+                Ok((chunk, size)) => {
+                    if pump.put(chunk, size) {
+                        Ok(true)
+                    } else {
+                        Err(inject::cancelled(py))
+                    }
+                }
                 Err(failure) => {
                     // The stream ends here, with this error; the handler is told to stop.
                     pump.end(py, Err(failure));
