@@ -1,0 +1,51 @@
+"""The Python side of Snakepit: functions that an Elixir application calls and streams from.
+
+    from snakepit_bridge import Context, command, stream
+
+    @command
+    def summarize(text: str, limit: int = 100) -> dict:
+        return {"summary": text[:limit]}
+
+    @stream
+    def train(ctx: Context, epochs: int):
+        for epoch in range(epochs):
+            yield {"epoch": epoch}
+        return {"final_model_path": "model.bin"}
+
+In Elixir these are ``Snakepit.execute("summarize", %{text: text})`` and
+``Snakepit.execute_stream("train", %{epochs: 3}, fn chunk -> ... end)``.
+"""
+
+from __future__ import annotations
+
+from ._context import Context
+from ._decorators import bidi_stream, client_stream, command, on_start, on_stop, stream
+from ._exceptions import (
+    Cancelled,
+    EncodingError,
+    InvalidArguments,
+    SessionNotFound,
+    SnakepitError,
+    UnknownCommand,
+)
+from ._final import Final
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cancelled",
+    "Context",
+    "EncodingError",
+    "Final",
+    "InvalidArguments",
+    "SessionNotFound",
+    "SnakepitError",
+    "UnknownCommand",
+    "__version__",
+    "bidi_stream",
+    "client_stream",
+    "command",
+    "on_start",
+    "on_stop",
+    "stream",
+]

@@ -1,0 +1,102 @@
+"""The main program of a worker process."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ._options import HELP, UsageError, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._dispatcher import Dispatcher
+    from ._options import Options
+
+
+def main(argv: list[str]) -> int:
+    """Runs a worker until it is told to stop. Returns the exit status.
+
+    0 after a proper stop, 1 if it could not start, 2 if the command line makes no sense.
+    """
+    if "-h" in argv or "--help" in argv:
+        print(HELP, end="")
+        return 0
+    if "--version" in argv:
+        from . import __version__
+
+        print(__version__)
+        return 0
+    try:
+        options = parse(argv)
+    except UsageError as error:
+        print(f"grpc_bridge.py: {error}\nTry --help.", file=sys.stderr)
+        return 2
+    return _serve(options)
+
+
+def _serve(options: Options) -> int:
+    native = _native()
+    if native is None:
+        return 1
+    # First of all: what is imported from here on may print, and may start processes.
+    native.claim_process()
+    # Taken out of the environment, which the handlers and their child processes can read.
+    config = {**options.server_config(), "token": os.environ.pop("SNAKEPIT_TOKEN", None)}
+    dispatcher = _start(options)
+    if dispatcher is None:
+        return 1
+    try:
+        native.serve(dispatcher, config)
+    except Exception:
+        _report("the server failed")
+        return 1
+    finally:
+        dispatcher.stop()
+    return 0
+
+
+def _native() -> Any:
+    try:
+        from . import _native
+    except ImportError as error:
+        print(
+            f"snakepit_bridge has no native part for this Python: {error}\n"
+            "Run: mix snakepit.setup (or: pip install priv/python)",
+            file=sys.stderr,
+        )
+        return None
+    return _native
+
+
+def _start(options: Options) -> Dispatcher | None:
+    """Imports the user's modules and runs the start hooks. None if that fails."""
+    from ._dispatcher import Dispatcher
+
+    sys.path[:0] = [os.path.abspath(directory) for directory in options.path]
+    dispatcher = Dispatcher(
+        options.worker_id,
+        max_sessions=options.max_sessions,
+        session_ttl=options.session_ttl_ms / 1000,
+    )
+    for module in options.module:
+        try:
+            __import__(module)
+        except BaseException:  # also SystemExit, which must not look like a proper stop
+            _report(f"cannot import the module {module}")
+            return None
+    try:
+        dispatcher.start()
+    except BaseException:
+        _report("an on_start hook failed")
+        return None
+    return dispatcher
+
+
+def _report(what: str) -> None:
+    from ._traceback import traceback_of
+
+    exc = sys.exc_info()[1]
+    assert exc is not None
+    print(f"{what}:\n{traceback_of(exc)}", end="", file=sys.stderr, flush=True)
