@@ -171,6 +171,7 @@ defmodule Mix.Tasks.Snakepit.Setup do
     end
 
     info(opts, "Installing snakepit_bridge with pip and cargo (the first time takes minutes)")
+    detach_extension(package)
     requirement = if extras == [], do: package, else: "#{package}[#{Enum.join(extras, ",")}]"
 
     {microseconds, {output, status}} =
@@ -183,6 +184,16 @@ defmodule Mix.Tasks.Snakepit.Setup do
 
     seconds = Float.round(microseconds / 1_000_000, 1)
     info(opts, "Installed snakepit_bridge in #{seconds} s")
+  end
+
+  # maturin writes into the file that is there, and running workers have it mapped: leave that one
+  # to them, and a copy to maturin.
+  defp detach_extension(package) do
+    for library <- Path.wildcard(Path.join(package, "snakepit_bridge/_native*.so")) do
+      copy = "#{library}.#{System.pid()}"
+      File.cp!(library, copy)
+      File.rename!(copy, library)
+    end
   end
 
   defp pip(venv, args, opts) do
