@@ -1,0 +1,177 @@
+defmodule Snakepit do
+  @moduledoc """
+  Calls Python from Elixir, and streams from it, as if it were a local function.
+
+      {:ok, %{"sum" => 8}} = Snakepit.execute("compute", %{operation: "add", a: 5, b: 3})
+
+      :ok =
+        Snakepit.execute_stream("ping_stream", %{count: 5}, fn chunk ->
+          IO.inspect(chunk)
+        end)
+
+  A command is a Python function with `@command` or `@stream`, run by one of the worker
+  processes of a pool (`Snakepit.Pool`). A pool comes from the application environment
+  (`Snakepit.Config`) or from your own supervision tree.
+
+  ## Options
+
+  Every call takes a keyword list, or a timeout in milliseconds, or `:infinity`:
+
+  #{Snakepit.Request.docs()}
+
+  An unknown option raises `ArgumentError`.
+
+  ## Values
+
+  | Elixir | Python | and back |
+  |---|---|---|
+  | `nil`, `true`, `false` | `None`, `True`, `False` | the same |
+  | an integer of any size | `int` | the same |
+  | a float | `float` | the same; NaN and infinities are `:nan`, `:infinity`, `:neg_infinity` |
+  | a binary that is valid UTF-8 | `str` | a binary |
+  | any other binary, `Snakepit.binary/1` | `bytes` | a binary |
+  | any other atom | `str` | a binary |
+  | a list, a tuple | `list` | a list |
+  | a map | `dict` | a map with string keys |
+  | `Date`, `Time`, `NaiveDateTime`, `DateTime` | ISO 8601 `str` | a binary |
+
+  Anything else is an error of kind `:encoding` that names the path, such as
+  `args.model.layers[3]`. A handler that returns something other than a dict gives
+  `%{"result" => value}`.
+
+  ## Chunks
+
+  A chunk of a stream is a map with string keys, always with `"is_final"`. Exactly one chunk, the
+  last, is final. If Python raises in the middle, the chunks until then arrive, then
+  `%{"error" => message, "is_final" => true}`, and the call returns the error.
+
+  ## Errors
+
+  `{:error, reason}` has either an atom such as `:worker_timeout` or a `Snakepit.Error`; that
+  module lists them and makes a sentence of each.
+  """
+
+  alias Snakepit.{Binary, Error, GRPC, Pool, Request}
+
+  @type command :: String.t()
+  @type args :: map()
+  @type chunk :: %{String.t() => term()}
+  @type opts :: Request.opts()
+
+  @doc """
+  Runs a command and returns what the handler returned.
+
+      {:ok, result} = Snakepit.execute("ping")
+      {:ok, result} = Snakepit.execute("compute", %{operation: "add", a: 5, b: 3}, timeout: 5_000)
+  """
+  @spec execute(command(), args(), opts()) :: {:ok, map()} | {:error, Error.reason()}
+  def execute(command, args \\ %{}, opts \\ []), do: Pool.execute(command, args, opts)
+
+  @doc """
+  Runs a streaming command and calls `callback` with every chunk, in this process.
+
+  The next chunks are produced while the callback runs, but no more than `:window` of them: a slow
+  callback slows Python down. If the callback returns `:halt`, Python is cancelled and
+  the result is `:ok`; any other value goes on. If it raises, Python is cancelled first.
+  """
+  @spec execute_stream(command(), args(), (chunk() -> term()), opts()) ::
+          :ok | {:error, Error.reason()}
+  def execute_stream(command, args \\ %{}, callback, opts \\ []),
+    do: Pool.execute_stream(command, args, callback, opts)
+
+  @doc """
+  Runs a command in a session. Calls with the same session see the same `ctx.session`.
+  """
+  @spec execute_in_session(String.t(), command(), args(), opts()) ::
+          {:ok, map()} | {:error, Error.reason()}
+  def execute_in_session(session_id, command, args \\ %{}, opts \\ []),
+    do: Pool.execute(command, args, Request.in_session(opts, session_id))
+
+  @doc """
+  Runs a streaming command in a session. See `execute_stream/4`.
+  """
+  @spec execute_in_session_stream(String.t(), command(), args(), (chunk() -> term()), opts()) ::
+          :ok | {:error, Error.reason()}
+  def execute_in_session_stream(session_id, command, args \\ %{}, callback, opts \\ []),
+    do: Pool.execute_stream(command, args, callback, Request.in_session(opts, session_id))
+
+  @doc """
+  A streaming command as a lazy enumerable of chunks.
+
+      "ping_stream" |> Snakepit.stream!(%{count: 5}) |> Enum.map(& &1["message"])
+
+  The command runs when the enumerable is consumed, and is cancelled when it is not consumed to
+  the end. Raises `Snakepit.Error` when the call fails.
+  """
+  @spec stream!(command(), args(), opts()) :: Enumerable.t()
+  def stream!(command, args \\ %{}, opts \\ []), do: GRPC.LazyStream.new(command, args, opts)
+
+  @doc """
+  Starts a streaming command whose chunks arrive as messages to this process:
+
+      {:ok, %Snakepit.Stream{ref: ref} = stream} = Snakepit.start_stream("ping_stream", %{count: 5})
+
+      receive do
+        {:snakepit, ^ref, {:chunk, chunk}} -> Snakepit.ack(stream)
+        {:snakepit, ^ref, :done} -> :ok
+        {:snakepit, ^ref, {:error, reason}} -> {:error, reason}
+      end
+
+  Python runs ahead by `:window` chunks; more come when `ack/2` has confirmed some. The last message
+  is `:done` or an error, never both. Keep the struct until then: the stream ends with it, and
+  with this process.
+  """
+  @spec start_stream(command(), args(), opts()) ::
+          {:ok, Snakepit.Stream.t()} | {:error, Error.reason()}
+  def start_stream(command, args \\ %{}, opts \\ []), do: Pool.start_stream(command, args, opts)
+
+  @doc """
+  Confirms that `count` chunks of a stream from `start_stream/3` were dealt with.
+  """
+  @spec ack(Snakepit.Stream.t(), pos_integer()) :: :ok
+  def ack(%Snakepit.Stream{handle: handle}, count \\ 1) when is_integer(count) and count > 0,
+    do: GRPC.Native.ack(handle, count)
+
+  @doc """
+  Ends a stream from `start_stream/3`. No message of it arrives afterwards, and none is left in the
+  mailbox of this process.
+  """
+  @spec cancel(Snakepit.Stream.t()) :: :ok
+  def cancel(%Snakepit.Stream{} = stream), do: GRPC.StreamCall.cancel_each(stream)
+
+  @doc """
+  The workers of a pool: maps with `:id`, `:pid`, `:os_pid`, `:state`, `:in_flight`, `:capacity`,
+  `:started_at`, `:requests`, `:transport` and `:address`.
+  """
+  @spec list_workers(atom()) :: [map()] | {:error, :pool_not_found}
+  def list_workers(pool \\ :default) do
+    with {:ok, pool} <- Pool.Shared.fetch(pool), do: Pool.Stats.workers(pool)
+  end
+
+  @doc """
+  Numbers about a pool: `:workers`, `:ready`, `:busy_slots`, `:free_slots`, `:queued`, `:requests`,
+  `:errors`, `:timeouts`, `:queue_timeouts`, `:rejected`, `:restarts` and `:sessions`.
+  """
+  @spec get_stats(atom()) :: map() | {:error, :pool_not_found}
+  def get_stats(pool \\ :default) do
+    with {:ok, pool} <- Pool.Shared.fetch(pool), do: Pool.Stats.pool(pool)
+  end
+
+  @doc """
+  Waits until every worker of a pool is ready.
+  """
+  @spec await_ready(atom(), timeout()) :: :ok | {:error, Error.reason()}
+  def await_ready(pool \\ :default, timeout \\ 30_000) do
+    with {:ok, pool} <- Pool.fetch_or_start(pool),
+         do: Pool.Server.await_ready(pool.server, timeout)
+  end
+
+  @doc """
+  Marks a binary to arrive in Python as `bytes`, also when it is valid UTF-8.
+
+      iex> Snakepit.binary("abc")
+      %Snakepit.Binary{data: "abc"}
+  """
+  @spec binary(binary()) :: Binary.t()
+  def binary(data) when is_binary(data), do: %Binary{data: data}
+end

@@ -1,0 +1,215 @@
+defmodule Snakepit.Config do
+  @python [
+    executable: [type: :string, doc: "the interpreter"],
+    path: [type: {:list, :string}, default: [], doc: "directories to import from"],
+    modules: [
+      type: {:list, :string},
+      default: [],
+      doc: "modules with handlers, imported at start"
+    ],
+    env: [type: :env, default: %{}, doc: "environment variables"],
+    args: [type: {:list, :string}, default: [], doc: "more arguments for the worker script"]
+  ]
+
+  @health [
+    interval: [type: :milliseconds, default: 5_000, doc: "time between two checks"],
+    timeout: [type: :milliseconds, default: 2_000, doc: "time for one answer"],
+    max_misses: [type: :pos_integer, default: 3, doc: "unanswered checks before replacement"]
+  ]
+
+  @recycle [
+    max_age: [type: :milliseconds, doc: "lifetime of a worker"],
+    max_requests: [type: :pos_integer, doc: "calls a worker serves"],
+    max_rss_mb: [type: :pos_integer, doc: "memory a worker may hold"],
+    jitter: [type: :fraction, default: 0.1, doc: "how far each limit is spread between workers"]
+  ]
+
+  @schema [
+    name: [type: :atom, default: :default, doc: "the name calls use as `:pool`"],
+    adapter: [
+      type: :module,
+      default: Snakepit.Adapters.GRPCPython,
+      doc: "a `Snakepit.Adapter`: which program a worker runs"
+    ],
+    adapters: [type: {:list, :module}, default: [], doc: "adapters in order of preference"],
+    fallback_adapter: [type: :module, doc: "the adapter used when the first is unavailable"],
+    pool_size: [
+      type: :pos_integer,
+      default: {:mfa, {System, :schedulers_online, []}},
+      doc: "worker processes"
+    ],
+    max_concurrent_streams: [
+      type: :pos_integer,
+      default: 10,
+      doc: "calls and streams one worker runs at once"
+    ],
+    queue_limit: [
+      type: :non_neg_integer,
+      default: 1_000,
+      doc: "callers that may wait for a slot; one more gets `:pool_saturated`"
+    ],
+    queue_timeout: [type: :timeout, default: 10_000, doc: "how long a caller waits for a slot"],
+    worker_init_timeout: [
+      type: :milliseconds,
+      default: 30_000,
+      doc: "time for the whole pool to become ready"
+    ],
+    server_startup_timeout: [
+      type: :milliseconds,
+      default: 10_000,
+      doc: "time for one worker from its start to readiness"
+    ],
+    connection_timeout: [type: :milliseconds, default: 10_000, doc: "time to connect to a worker"],
+    stream_timeout: [
+      type: :timeout,
+      default: 300_000,
+      doc: "deadline of streams without `:timeout`"
+    ],
+    shutdown_timeout: [
+      type: :milliseconds,
+      default: 5_000,
+      doc: "how long running calls may finish at shutdown"
+    ],
+    cancel_grace_ms: [
+      type: :milliseconds,
+      default: 2_000,
+      doc: "how long a cancelled handler may go on before its worker is replaced"
+    ],
+    max_message_size: [
+      type: :pos_integer,
+      default: 268_435_456,
+      doc: "bytes of one message, in either direction"
+    ],
+    base_port: [
+      type: :port,
+      doc:
+        "when set, workers listen on TCP at 127.0.0.1 from this port on; unix sockets otherwise"
+    ],
+    port_range: [type: :pos_integer, default: 100, doc: "how many ports from `:base_port` on"],
+    transport: [
+      type: {:in, [:native, :grpcio]},
+      default: :native,
+      doc: "which server the Python worker runs"
+    ],
+    python: [type: {:keyword, @python}, default: [], doc: "how Python is started, see below"],
+    health: [type: {:keyword, @health}, default: [], doc: "how workers are watched"],
+    recycle: [
+      type: {:or, [{:in, [false]}, {:keyword, @recycle}]},
+      default: false,
+      doc: "when workers are replaced by fresh ones"
+    ],
+    session_affinity: [
+      type: {:in, [:strict_queue]},
+      default: :strict_queue,
+      doc: "a call in a session waits for the worker that keeps the session"
+    ],
+    session_ttl: [type: :milliseconds, default: 3_600_000, doc: "lifetime of an unused session"],
+    max_sessions: [type: :pos_integer, default: 10_000, doc: "sessions kept at once"]
+  ]
+
+  @moduledoc """
+  The options of a pool.
+
+  They are given to `{Snakepit.Pool, options}` in a supervision tree, or read from the
+  application environment (`from_env/0`). They are checked once, when the pool
+  starts: an unknown key or a wrong value raises `ArgumentError`.
+
+  ## Options
+
+  #{Snakepit.Schema.docs(@schema)}
+
+  ## The `:python` option
+
+  #{Snakepit.Schema.docs(@python)}
+
+  ## Application environment
+
+      config :snakepit,
+        adapter_module: Snakepit.Adapters.GRPCPython,
+        pool_config: %{pool_size: 4, python: [modules: ["my_app.handlers"]]},
+        grpc_config: %{max_concurrent_streams: 10},
+        worker_init_timeout: 30_000
+
+  `pool_config` and `grpc_config` take any of the options above. A pool starts with the
+  application only when one of `:adapter_module`, `:adapters`, `:pool_config` and
+  `:grpc_config` is set.
+  """
+
+  alias Snakepit.Schema
+
+  defstruct Keyword.keys(@schema)
+
+  @type t :: %__MODULE__{
+          name: atom(),
+          adapter: module(),
+          adapters: [module()],
+          fallback_adapter: module() | nil,
+          pool_size: pos_integer(),
+          max_concurrent_streams: pos_integer(),
+          queue_limit: non_neg_integer(),
+          queue_timeout: timeout(),
+          worker_init_timeout: non_neg_integer(),
+          server_startup_timeout: non_neg_integer(),
+          connection_timeout: non_neg_integer(),
+          stream_timeout: timeout(),
+          shutdown_timeout: non_neg_integer(),
+          cancel_grace_ms: non_neg_integer(),
+          max_message_size: pos_integer(),
+          base_port: :inet.port_number() | nil,
+          port_range: pos_integer(),
+          transport: :native | :grpcio,
+          python: %{
+            executable: String.t() | nil,
+            path: [String.t()],
+            modules: [String.t()],
+            env: %{String.t() => String.t()},
+            args: [String.t()]
+          },
+          health: map(),
+          recycle: false | map(),
+          session_affinity: :strict_queue,
+          session_ttl: non_neg_integer(),
+          max_sessions: pos_integer()
+        }
+
+  @type option :: {atom(), term()}
+
+  @env_keys [:adapter_module, :adapters, :pool_config, :grpc_config]
+
+  @doc """
+  Checks pool options and fills in the defaults. Raises `ArgumentError` on bad ones.
+  """
+  @spec new!([option()] | %{atom() => term()}) :: t()
+  def new!(options) do
+    struct!(__MODULE__, Schema.validate!(options, @schema, "Snakepit.Pool"))
+  end
+
+  @doc """
+  The options of the pool described by the application environment, or `:none`.
+  """
+  @spec from_env() :: {:ok, [option()]} | :none
+  def from_env do
+    env = Application.get_all_env(:snakepit)
+
+    if Enum.any?(@env_keys, &present?(env[&1])) do
+      {:ok, env_options(env)}
+    else
+      :none
+    end
+  end
+
+  defp env_options(env) do
+    top =
+      env
+      |> Keyword.take([:adapters, :fallback_adapter, :worker_init_timeout])
+      |> Keyword.merge(adapter: env[:adapter_module])
+      |> Enum.filter(fn {_key, value} -> present?(value) end)
+
+    # The more specific setting wins.
+    top
+    |> Keyword.merge(Keyword.new(env[:grpc_config] || []))
+    |> Keyword.merge(Keyword.new(env[:pool_config] || []))
+  end
+
+  defp present?(value), do: value not in [nil, []]
+end

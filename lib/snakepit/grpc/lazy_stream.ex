@@ -1,0 +1,82 @@
+defmodule Snakepit.GRPC.LazyStream do
+  @moduledoc false
+  # A server stream as an enumerable. It is bound to the process that consumes it, like
+  # every other call.
+
+  alias Snakepit.{Error, Pool, Request}
+  alias Snakepit.GRPC.StreamCall
+  alias Snakepit.Pool.Lease
+
+  @spec new(term(), term(), Request.opts()) :: Enumerable.t()
+  def new(command, args, opts) do
+    # Wrong options are a mistake of the one who makes the stream, not of the one who reads it.
+    request = ok!(Request.new(command, args, opts))
+
+    Stream.resource(
+      fn -> open(%{request | started_at: Request.now()}) end,
+      &next/1,
+      &close/1
+    )
+  end
+
+  defp open(request) do
+    with {:ok, pool} <- Pool.fetch_or_start(request.pool),
+         {:ok, lease, stream} <-
+           Pool.open_stream(pool, request, &StreamCall.open(&1.channel, &2)) do
+      %{lease: lease, stream: stream, rest: [], given: 0, error: nil}
+    else
+      {:error, reason} -> raise Error, reason
+    end
+  end
+
+  # At most half a window is given at a time, so that it can be acknowledged and
+  # more be produced while the other half is consumed.
+  defp next(%{rest: [_ | _]} = state) do
+    stream = StreamCall.consumed(state.stream, state.given)
+    if StreamCall.expired?(stream), do: raise(Error, :worker_timeout)
+
+    {chunks, rest} = Enum.split(state.rest, stream.half)
+    {chunks, %{state | stream: stream, rest: rest, given: length(chunks)}}
+  end
+
+  defp next(%{rest: [], error: nil} = state) do
+    case state.stream |> StreamCall.consumed(state.given) |> StreamCall.next() do
+      {:chunks, chunks, stream} ->
+        {rest, error} = hold_back(chunks)
+        next_or_wait(%{state | stream: stream, given: 0, rest: rest, error: error})
+
+      :done ->
+        {:halt, state}
+
+      {:error, reason} ->
+        raise Error, reason
+    end
+  end
+
+  # The chunk that may be the announcement of an error: if it is, the error itself follows and
+  # says more.
+  defp next(%{rest: [], error: chunk} = state) do
+    case StreamCall.next(state.stream) do
+      :done -> {[chunk], %{state | error: nil, given: 0}}
+      {:error, reason} -> raise Error, reason
+    end
+  end
+
+  defp next_or_wait(%{rest: []} = state), do: {[], state}
+  defp next_or_wait(state), do: next(state)
+
+  defp hold_back(chunks) do
+    case Enum.split(chunks, -1) do
+      {before, [%{"error" => _, "is_final" => true} = last]} -> {before, last}
+      {_before, _last} -> {chunks, nil}
+    end
+  end
+
+  defp close(%{lease: lease, stream: stream}) do
+    StreamCall.close(stream)
+    Lease.release(lease)
+  end
+
+  defp ok!({:ok, value}), do: value
+  defp ok!({:error, reason}), do: raise(Error, reason)
+end

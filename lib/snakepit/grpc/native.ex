@@ -1,0 +1,108 @@
+defmodule Snakepit.GRPC.Native do
+  @moduledoc false
+  # The functions of the Rust library, and nothing else. Every one decodes its arguments,
+  # starts a task and returns; answers are messages `{ref, answer}` to the calling process.
+
+  alias Snakepit.Error
+
+  @on_load :load
+
+  @type channel :: reference()
+  @type handle :: reference()
+  @type codec :: :msgpack | :raw
+  @type request :: {
+          command :: String.t(),
+          session_id :: String.t() | nil,
+          args :: map(),
+          timeout_ms :: non_neg_integer(),
+          request_id :: String.t() | nil,
+          metadata :: map(),
+          codec()
+        }
+  @type flow ::
+          {window :: pos_integer(), max_buffer :: pos_integer(), timeout_ms :: non_neg_integer(),
+           chunk_timeout_ms :: non_neg_integer(), mode :: :batch | :each}
+          | {window :: pos_integer(), max_buffer :: pos_integer(),
+             timeout_ms :: non_neg_integer(), chunk_timeout_ms :: non_neg_integer(),
+             mode :: :batch | :each, when_over :: {pid(), term()}}
+  @type started :: handle() | {:error, Error.reason()} | :yield
+
+  # A library that cannot be loaded must not keep the application from starting: it may
+  # never call Python. The reason is kept for those that do.
+  @doc false
+  @spec load() :: :ok
+  def load do
+    case :erlang.load_nif(path(), 0) do
+      :ok ->
+        :persistent_term.erase(__MODULE__)
+        :ok
+
+      {:error, {_kind, text}} ->
+        :persistent_term.put(__MODULE__, to_string(text))
+    end
+  end
+
+  @doc """
+  Is the library there? The error says why not.
+  """
+  @spec loaded() :: :ok | {:error, Error.t()}
+  def loaded do
+    case :persistent_term.get(__MODULE__, nil) do
+      nil -> :ok
+      _text -> {:error, load_error()}
+    end
+  end
+
+  @spec channel_open(String.t(), map()) :: {:ok, channel()} | {:error, String.t()}
+  def channel_open(_target, _options), do: missing()
+
+  @spec channel_lane(channel()) :: :ok
+  def channel_lane(_channel), do: missing()
+
+  @spec channel_close(channel()) :: :ok
+  def channel_close(_channel), do: missing()
+
+  @spec health(channel(), reference(), pos_integer()) :: :ok
+  def health(_channel, _ref, _timeout), do: missing()
+
+  @spec call(channel(), reference(), request()) :: started()
+  def call(_channel, _ref, _request), do: missing()
+
+  @spec call_large(channel(), reference(), request()) :: started()
+  def call_large(_channel, _ref, _request), do: missing()
+
+  @spec stream(channel(), reference(), request(), flow()) :: started()
+  def stream(_channel, _ref, _request, _flow), do: missing()
+
+  @spec stream_large(channel(), reference(), request(), flow()) :: started()
+  def stream_large(_channel, _ref, _request, _flow), do: missing()
+
+  @spec ack(handle(), pos_integer()) :: :ok
+  def ack(_handle, _count), do: missing()
+
+  @spec cancel(handle()) :: :ok
+  def cancel(_handle), do: missing()
+
+  @spec signal_group(pos_integer(), pos_integer()) :: :ok | {:error, atom()}
+  def signal_group(_os_pid, _signal), do: missing()
+
+  defp path do
+    case :code.priv_dir(:snakepit) do
+      {:error, :bad_name} -> ~c"priv/native/snakepit_nif"
+      priv -> :filename.join(priv, ~c"native/snakepit_nif")
+    end
+  end
+
+  defp missing, do: :erlang.nif_error(load_error())
+
+  defp load_error do
+    text = :persistent_term.get(__MODULE__, "it was not loaded")
+
+    %Error{
+      kind: :protocol,
+      message:
+        "The native library of Snakepit is not available: #{text}. " <>
+          "Build it with `mix compile`; `mix snakepit.doctor` says what is missing."
+    }
+  end
+end

@@ -1,0 +1,184 @@
+defmodule Snakepit.GRPC.StreamCall do
+  @moduledoc false
+  # One server stream, consumed in the process that started it. The native client sends no
+  # more than a window of chunks ahead of what was acknowledged here.
+
+  alias Snakepit.{Error, Request}
+  alias Snakepit.GRPC.{Call, Channel, JSONCodec, Native}
+
+  @enforce_keys [:ref, :handle, :codec, :deadline, :half]
+  defstruct [:ref, :handle, :codec, :deadline, :half, seen: 0, held: nil]
+
+  @type t :: %__MODULE__{}
+
+  @doc """
+  Calls `callback` with every chunk until the stream ends or the callback says `:halt`.
+  However this function is left, the stream is over and no message of it is left.
+  """
+  @spec run(Channel.t(), Request.t(), (map() -> term())) :: :ok | {:error, Error.reason()}
+  def run(channel, request, callback) do
+    with {:ok, stream} <- open(channel, request) do
+      try do
+        consume(stream, callback)
+      after
+        close(stream)
+      end
+    end
+  end
+
+  @doc """
+  Starts a stream whose chunks are read with `next/1`.
+  """
+  @spec open(Channel.t(), Request.t()) :: {:ok, t()} | {:error, Error.reason()}
+  def open(channel, request) do
+    ref = make_ref()
+
+    with {:ok, handle} <- start(channel, ref, request, {:batch}) do
+      {:ok,
+       %__MODULE__{
+         ref: ref,
+         handle: handle,
+         codec: channel.codec,
+         deadline: Request.deadline(request),
+         half: max(div(request.window, 2), 1)
+       }}
+    end
+  end
+
+  @doc """
+  Starts a stream whose chunks come as messages of their own. `when_over` is sent to the
+  given process when the stream has ended in whatever way.
+  """
+  @spec start_each(Channel.t(), reference(), Request.t(), {pid(), term()}) ::
+          {:ok, Native.handle()} | {:error, Error.reason()}
+  def start_each(channel, ref, request, when_over),
+    do: start(channel, ref, request, {:each, when_over})
+
+  @doc """
+  The next chunks, in order; `:done` and errors come when all chunks before them were given.
+  """
+  @spec next(t()) :: {:chunks, [map()], t()} | :done | {:error, Error.reason()}
+  def next(%__MODULE__{ref: ref} = stream) do
+    # Chunks that wait already need no acknowledgement yet; before sleeping everything
+    # is acknowledged, as the window may be full by bytes long before it is by count.
+    receive do
+      {^ref, message} -> received(stream, message)
+    after
+      0 ->
+        stream = ack(stream)
+
+        receive do
+          {^ref, message} -> received(stream, message)
+        end
+    end
+  end
+
+  @doc """
+  Notes that `count` chunks were consumed, and tells the other side at half a window.
+  """
+  @spec consumed(t(), non_neg_integer()) :: t()
+  def consumed(%__MODULE__{seen: seen, half: half} = stream, count) do
+    stream = %{stream | seen: seen + count}
+    if stream.seen >= half, do: ack(stream), else: stream
+  end
+
+  @doc """
+  Ends the stream, finished or not, and removes its messages.
+  """
+  @spec close(t()) :: :ok
+  def close(%__MODULE__{handle: handle, ref: ref}) do
+    :ok = Native.cancel(handle)
+    flush(ref)
+  end
+
+  @doc """
+  Ends a stream from `start_each/4` and removes its messages.
+  """
+  @spec cancel_each(Snakepit.Stream.t()) :: :ok
+  def cancel_each(%Snakepit.Stream{handle: handle, ref: ref}) do
+    :ok = Native.cancel(handle)
+    flush_each(ref)
+  end
+
+  @spec expired?(t()) :: boolean()
+  def expired?(%__MODULE__{deadline: :infinity}), do: false
+  def expired?(%__MODULE__{deadline: deadline}), do: Request.now() >= deadline
+
+  defp start(%Channel{native: native, codec: codec}, ref, request, mode) do
+    timeout = Request.remaining(request)
+
+    with {:ok, args} <- Call.encode(codec, request.args) do
+      call = Call.native_request(request, args, timeout, codec)
+      flow = flow(request, timeout, mode)
+
+      case native_stream(native, ref, call, flow) do
+        {:error, reason} -> {:error, reason}
+        handle -> {:ok, handle}
+      end
+    end
+  end
+
+  defp native_stream(native, ref, call, flow) do
+    with :yield <- Native.stream(native, ref, call, flow),
+         do: Native.stream_large(native, ref, call, flow)
+  end
+
+  defp flow(request, timeout, mode) do
+    limits =
+      {request.window, request.max_buffer, Call.wire_timeout(timeout),
+       Call.wire_timeout(request.chunk_timeout)}
+
+    case mode do
+      {:batch} -> Tuple.insert_at(limits, 4, :batch)
+      {:each, when_over} -> limits |> Tuple.insert_at(4, :each) |> Tuple.insert_at(5, when_over)
+    end
+  end
+
+  defp consume(stream, callback) do
+    case next(stream) do
+      {:chunks, chunks, stream} -> consume(chunks, stream, callback)
+      :done -> :ok
+      {:error, reason} -> {:error, reason}
+    end
+  end
+
+  defp consume([], stream, callback), do: consume(stream, callback)
+
+  defp consume([chunk | rest], stream, callback) do
+    cond do
+      expired?(stream) -> {:error, :worker_timeout}
+      callback.(chunk) == :halt -> :ok
+      true -> consume(rest, consumed(stream, 1), callback)
+    end
+  end
+
+  defp received(%{codec: :raw} = stream, {:chunks, chunks}),
+    do: {:chunks, Enum.map(chunks, &JSONCodec.decode/1), stream}
+
+  defp received(stream, {:chunks, chunks}), do: {:chunks, chunks, stream}
+  defp received(_stream, :done), do: :done
+  defp received(_stream, {:error, reason}), do: {:error, reason}
+
+  defp ack(%{seen: 0} = stream), do: stream
+
+  defp ack(%{handle: handle, seen: seen} = stream) do
+    :ok = Native.ack(handle, seen)
+    %{stream | seen: 0}
+  end
+
+  defp flush(ref) do
+    receive do
+      {^ref, _late} -> flush(ref)
+    after
+      0 -> :ok
+    end
+  end
+
+  defp flush_each(ref) do
+    receive do
+      {:snakepit, ^ref, _late} -> flush_each(ref)
+    after
+      0 -> :ok
+    end
+  end
+end

@@ -1,0 +1,119 @@
+defmodule Snakepit.GRPCWorker do
+  @moduledoc """
+  One worker of a pool: a Python process and the connection to it.
+
+  The process of this module starts Python, waits until it says that it is ready, connects,
+  and announces the worker to the pool. When Python ends, the calls on it get
+  `:worker_exited` and a new process is started, at once the first time and with growing
+  pauses if it keeps ending. What Python prints goes to `Logger` with
+  `worker_id` in the metadata.
+
+  The functions below run a call on one particular worker, found with
+  `Snakepit.list_workers/1`:
+
+      [%{pid: worker} | _] = Snakepit.list_workers()
+      {:ok, result} = Snakepit.GRPCWorker.execute(worker, "ping", %{})
+
+  Only the way to the worker is asked of its process: arguments, results and chunks never
+  pass through it. A call takes a slot of the worker and waits for one if there is none.
+  """
+
+  alias Snakepit.{Config, Error, Pool, Request, Worker}
+  alias Snakepit.GRPC.Channel
+
+  @type worker :: GenServer.server()
+
+  @doc """
+  Runs a command on this worker. `opts` is a timeout or the options of `Snakepit.execute/3`.
+  """
+  @spec execute(worker(), String.t(), map(), Request.opts()) ::
+          {:ok, map()} | {:error, Error.reason()}
+  def execute(worker, command, args, opts \\ []) do
+    with {:ok, request} <- Request.new(command, args, opts),
+         {:ok, pool, index} <- locate(worker),
+         do: Pool.execute_on(pool, index, request)
+  end
+
+  @doc """
+  Runs a streaming command on this worker, calling `callback` with every chunk.
+  """
+  @spec execute_stream(worker(), String.t(), map(), (map() -> term()), Request.opts()) ::
+          :ok | {:error, Error.reason()}
+  def execute_stream(worker, command, args, callback, opts \\ []) do
+    with {:ok, request} <- Request.new(command, args, opts),
+         {:ok, pool, index} <- locate(worker),
+         do: Pool.stream_on(pool, index, request, callback)
+  end
+
+  @doc """
+  Runs a command in a session on this worker.
+  """
+  @spec execute_in_session(worker(), String.t(), String.t(), map(), Request.opts()) ::
+          {:ok, map()} | {:error, Error.reason()}
+  def execute_in_session(worker, session_id, command, args, opts \\ []) do
+    with {:ok, request} <- Request.new(command, args, Request.in_session(opts, session_id)),
+         {:ok, pool, index} <- locate(worker),
+         do: Pool.execute_on(pool, index, request)
+  end
+
+  @doc """
+  Asks the Python process for its health: a map with `"healthy"`, `"uptime_ms"`,
+  `"active_requests"`, `"commands"` and more.
+  """
+  @spec get_health(worker()) :: {:ok, map()} | {:error, Error.reason()}
+  def get_health(worker) do
+    with {:ok, pool, _index} <- locate(worker),
+         {:ok, channel} <- get_channel(worker),
+         do: Channel.health(channel, pool.config.health.timeout)
+  end
+
+  @doc """
+  What the pool knows about this worker, as in `Snakepit.list_workers/1`.
+  """
+  @spec get_info(worker()) :: {:ok, map()} | {:error, Error.reason()}
+  def get_info(worker) do
+    with {:ok, pool, index} <- locate(worker),
+         do: {:ok, pool |> Pool.Stats.workers() |> Enum.at(index)}
+  end
+
+  @doc """
+  The connection to the worker, for `Snakepit.GRPC.Client`.
+  """
+  @spec get_channel(worker()) :: {:ok, Channel.t()} | {:error, Error.reason()}
+  def get_channel(worker) do
+    with {:ok, pool, index} <- locate(worker),
+         {:ok, channel} <- Pool.Shared.channel(pool, index) do
+      {:ok, channel}
+    else
+      {:error, reason} -> {:error, reason}
+      _down -> {:error, :grpc_unavailable}
+    end
+  end
+
+  @doc false
+  @spec stop_process(pid()) :: :ok
+  def stop_process(worker) do
+    send(worker, :stop_process)
+    :ok
+  end
+
+  @doc false
+  def child_spec({%Config{} = config, index}) do
+    %{
+      id: {__MODULE__, index},
+      start: {__MODULE__, :start_link, [{config, index}]},
+      # Worker.Server waits this long for Python to end, and then kills it.
+      shutdown: config.shutdown_timeout + 3_000
+    }
+  end
+
+  @doc false
+  @spec start_link({Config.t(), Pool.Slots.worker()}) :: GenServer.on_start()
+  def start_link({%Config{}, _index} = init), do: GenServer.start_link(Worker.Server, init)
+
+  defp locate(worker) do
+    GenServer.call(worker, :locate)
+  catch
+    :exit, _gone -> {:error, :grpc_unavailable}
+  end
+end

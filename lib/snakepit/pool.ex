@@ -1,0 +1,182 @@
+defmodule Snakepit.Pool do
+  @moduledoc """
+  A pool of Python worker processes, and its supervisor.
+
+      children = [
+        {Snakepit.Pool,
+         name: MyApp.Python,
+         pool_size: 4,
+         python: [path: ["python"], modules: ["my_app.handlers"]]}
+      ]
+
+  The options are those of `Snakepit.Config`. The pool starts when every worker is ready;
+  if one cannot start, the pool does not either, and the reason has the last lines
+  the worker wrote. When it stops, it takes no new calls, lets the running ones
+  finish within `:shutdown_timeout`, and leaves no process behind.
+
+  ## How a call gets a worker
+
+  Every worker has `:max_concurrent_streams` slots. A caller takes a slot of the least
+  loaded worker without asking any process; when all are taken it waits in a queue,
+  first come first served, for `:queue_timeout` at most. A full queue is
+  `:pool_saturated` at once. A caller that dies gives its slot back.
+
+  While a worker is being replaced, callers wait for it if no other has a free slot. When
+  no worker is ready and the latest start of each has failed, calls return
+  `:grpc_unavailable` at once instead, until one of the repeated starts succeeds.
+  """
+
+  use Supervisor
+
+  alias Snakepit.{Config, Error, GRPC, Request}
+  alias Snakepit.Pool.{Drain, Gate, Lease, Server, Shared, Slots, Stats, WorkerSupervisor}
+
+  @default_timeout 30_000
+
+  @doc """
+  Starts a pool with the options of `Snakepit.Config`, and returns when it is ready.
+  """
+  @spec start_link([Config.option()]) :: Supervisor.on_start()
+  def start_link(options) do
+    config = Config.new!(options)
+    Supervisor.start_link(__MODULE__, config, name: Module.concat(__MODULE__, config.name))
+  end
+
+  @doc false
+  def child_spec(options) do
+    %{
+      id: {__MODULE__, options[:name] || :default},
+      start: {__MODULE__, :start_link, [options]},
+      type: :supervisor
+    }
+  end
+
+  @impl true
+  def init(config) do
+    # Started in this order and stopped in reverse: who crashes takes all below along.
+    children = [
+      {Server, config},
+      {WorkerSupervisor, config},
+      {Gate, config},
+      {Drain, config}
+    ]
+
+    Supervisor.init(children, strategy: :rest_for_one)
+  end
+
+  @doc """
+  Runs a command on a worker of the pool. See `Snakepit.execute/3`.
+  """
+  @spec execute(String.t(), map(), Request.opts()) :: {:ok, map()} | {:error, Error.reason()}
+  def execute(command, args, opts \\ []) do
+    with {:ok, request} <- Request.new(command, args, opts),
+         {:ok, pool} <- fetch_or_start(request.pool) do
+      execute_on(pool, target(pool, request), request)
+    end
+  end
+
+  @doc """
+  Runs a streaming command on a worker of the pool. See `Snakepit.execute_stream/4`.
+  """
+  @spec execute_stream(String.t(), map(), (map() -> term()), Request.opts()) ::
+          :ok | {:error, Error.reason()}
+  def execute_stream(command, args, callback, opts \\ []) do
+    with {:ok, request} <- Request.new(command, args, opts),
+         {:ok, pool} <- fetch_or_start(request.pool) do
+      stream_on(pool, target(pool, request), request, callback)
+    end
+  end
+
+  @doc """
+  Starts a streaming command that sends its chunks as messages. See `Snakepit.start_stream/3`.
+  """
+  @spec start_stream(String.t(), map(), Request.opts()) ::
+          {:ok, Snakepit.Stream.t()} | {:error, Error.reason()}
+  def start_stream(command, args, opts \\ []) do
+    ref = make_ref()
+
+    # Nothing runs here when the stream ends, so the native client tells the pool.
+    start = fn lease, request ->
+      GRPC.StreamCall.start_each(lease.channel, ref, request, Lease.release_message(lease))
+    end
+
+    with {:ok, request} <- Request.new(command, args, opts),
+         {:ok, pool} <- fetch_or_start(request.pool),
+         {:ok, lease, handle} <- open_stream(pool, request, start) do
+      worker_id = lease.channel.worker_id
+      {:ok, %Snakepit.Stream{ref: ref, handle: handle, command: command, worker_id: worker_id}}
+    end
+  end
+
+  @doc false
+  @spec execute_on(Shared.t(), Slots.target(), Request.t()) ::
+          {:ok, map()} | {:error, Error.reason()}
+  def execute_on(pool, target, request) do
+    request = %{request | timeout: request.timeout || @default_timeout}
+    with_lease(pool, target, request, &GRPC.Call.run(&1.channel, request))
+  end
+
+  @doc false
+  @spec stream_on(Shared.t(), Slots.target(), Request.t(), (map() -> term())) ::
+          :ok | {:error, Error.reason()}
+  def stream_on(pool, target, request, callback) do
+    if not is_function(callback, 1) do
+      raise ArgumentError,
+            "expected the callback to be a function of one argument, got: #{inspect(callback)}"
+    end
+
+    request = %{request | timeout: request.timeout || pool.config.stream_timeout}
+    with_lease(pool, target, request, &GRPC.StreamCall.run(&1.channel, request, callback))
+  end
+
+  @doc false
+  # Takes a lease that outlives this function if `open` succeeds.
+  @spec open_stream(
+          Shared.t(),
+          Request.t(),
+          (Lease.t(), Request.t() -> {:ok, stream} | {:error, Error.reason()})
+        ) :: {:ok, Lease.t(), stream} | {:error, Error.reason()}
+        when stream: term()
+  def open_stream(pool, request, open) do
+    request = %{request | timeout: request.timeout || pool.config.stream_timeout}
+
+    with {:ok, lease} <- checkout(pool, target(pool, request), request) do
+      case open.(lease, request) do
+        {:ok, stream} ->
+          {:ok, lease, stream}
+
+        {:error, _reason} = error ->
+          Lease.release(lease)
+          Stats.count(error, lease)
+      end
+    end
+  end
+
+  # A killed caller does not come to the `after`; the server frees its slot.
+  defp with_lease(pool, target, request, fun) do
+    with {:ok, lease} <- checkout(pool, target, request) do
+      try do
+        lease |> fun.() |> Stats.count(lease)
+      after
+        Lease.release(lease)
+      end
+    end
+  end
+
+  defp checkout(_pool, _target, %{timeout: 0}), do: {:error, :worker_timeout}
+  defp checkout(pool, target, request), do: Lease.checkout(pool, target, request)
+
+  # The state of a session lives in one worker. Workers have fixed indices, so which one
+  # follows from the name of the session alone.
+  defp target(_pool, %Request{session_id: nil}), do: :any
+
+  defp target(pool, %Request{session_id: session}), do: :erlang.phash2(session, pool.slots.size)
+
+  @doc false
+  @spec fetch_or_start(atom()) :: {:ok, Shared.t()} | {:error, Error.reason()}
+  def fetch_or_start(name) do
+    with {:error, :pool_not_found} <- Shared.fetch(name),
+         :ok <- Snakepit.Application.start_configured_pool(name),
+         do: Shared.fetch(name)
+  end
+end

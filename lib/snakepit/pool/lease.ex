@@ -1,0 +1,124 @@
+defmodule Snakepit.Pool.Lease do
+  @moduledoc false
+  # The right to run one call on one worker. Taking and returning it happens in
+  # the caller, on shared memory; the pool's server is asked only when the caller must wait.
+
+  alias Snakepit.Request
+  alias Snakepit.Pool.{Server, Shared, Slots}
+
+  @enforce_keys [:pool, :slot, :token, :channel]
+  defstruct [:pool, :slot, :token, :channel]
+
+  @type t :: %__MODULE__{
+          pool: Shared.t(),
+          slot: Slots.slot(),
+          token: Slots.token(),
+          channel: Snakepit.GRPC.Channel.t()
+        }
+
+  @doc """
+  Takes a slot of `target`, waiting in the queue of the pool when there is none.
+  """
+  @spec checkout(Shared.t(), Slots.target(), Request.t()) ::
+          {:ok, t()} | {:error, Snakepit.Error.condition()}
+  def checkout(%Shared{} = pool, target, %Request{} = request) do
+    {token, start} = token(pool)
+
+    taken =
+      case Slots.take(pool.slots, target, token, start) do
+        {:ok, slot} -> {:ok, slot}
+        :full -> wait(pool, target, token, start, request)
+      end
+
+    with {:ok, slot} <- taken do
+      case Shared.channel(pool, Slots.worker(pool.slots, slot)) do
+        {:ok, channel} ->
+          {:ok, %__MODULE__{pool: pool, slot: slot, token: token, channel: channel}}
+
+        # The worker went down in between. Nothing was sent, so another one may do it.
+        :down ->
+          give_back(pool, slot)
+          checkout(pool, target, request)
+
+        :pool_down ->
+          {:error, :grpc_unavailable}
+      end
+    end
+  end
+
+  @spec release(t()) :: :ok
+  def release(%__MODULE__{pool: pool, slot: slot}), do: give_back(pool, slot)
+
+  @doc """
+  What the pool's server must be sent to end this lease when the caller cannot.
+  """
+  @spec release_message(t()) :: {pid(), term()}
+  def release_message(%__MODULE__{pool: pool, slot: slot, token: token}),
+    do: {pool.server, {:release, slot, token}}
+
+  defp give_back(%Shared{slots: slots, server: server}, slot) do
+    :ok = Slots.release(slots, slot)
+
+    # Whoever begins to wait raises the flag first and looks for a slot then; here the
+    # slot is freed first and the flag read then. One of the two sees the other.
+    if Slots.waiting?(slots), do: send(server, {:slot_free, Slots.worker(slots, slot)})
+    :ok
+  end
+
+  # One token for each process and generation of the pool. The server hears of it before it
+  # can stand in a slot, and watches the process from then on.
+  defp token(%Shared{key: key, generation: generation} = pool) do
+    case Process.get(key) do
+      {^generation, token, start} ->
+        {token, start}
+
+      _none ->
+        token = System.unique_integer([:positive])
+        start = :erlang.phash2(token, pool.slots.size)
+        send(pool.server, {:caller, self(), token})
+        Process.put(key, {generation, token, start})
+        {token, start}
+    end
+  end
+
+  defp wait(pool, target, token, start, request) do
+    {patience, expired} = patience(request, pool.config.queue_timeout)
+    monitor = Process.monitor(pool.server, alias: :reply_demonitor)
+    send(pool.server, {:checkout, monitor, token, start, target})
+
+    receive do
+      {^monitor, answer} -> answer
+      {:DOWN, ^monitor, :process, _pid, _reason} -> {:error, :grpc_unavailable}
+    after
+      patience -> give_up(pool, monitor, token, expired)
+    end
+  end
+
+  # Which ends first, and what that is called.
+  defp patience(request, default) do
+    queue_timeout = request.queue_timeout || default
+
+    case Request.remaining(request) do
+      left when left < queue_timeout -> {left, :worker_timeout}
+      _more -> {queue_timeout, :queue_timeout}
+    end
+  end
+
+  # A slot may have been granted in this very moment: then its message is here before
+  # the answer to this call, and it is used.
+  defp give_up(pool, monitor, token, expired) do
+    Server.leave_queue(pool.server, token, expired)
+  catch
+    :exit, _server_gone -> {:error, :grpc_unavailable}
+  else
+    :left ->
+      Process.demonitor(monitor, [:flush])
+      {:error, expired}
+
+    :not_queued ->
+      receive do
+        {^monitor, answer} -> answer
+        {:DOWN, ^monitor, :process, _pid, _reason} -> {:error, :grpc_unavailable}
+      end
+  end
+end

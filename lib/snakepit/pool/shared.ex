@@ -1,0 +1,116 @@
+defmodule Snakepit.Pool.Shared do
+  @moduledoc false
+  # What the callers of a pool share, found by its name without asking a process: the slots, and
+  # the table with the connection of every worker.
+
+  alias Snakepit.{Config, GRPC}
+  alias Snakepit.Pool.Slots
+
+  @enforce_keys [:key, :generation, :server, :slots, :table, :directory, :config]
+  defstruct [:key, :generation, :server, :slots, :table, :directory, :config]
+
+  @type t :: %__MODULE__{
+          key: term(),
+          generation: integer(),
+          server: pid(),
+          slots: Slots.t(),
+          table: :ets.table(),
+          directory: Path.t() | nil,
+          config: Config.t()
+        }
+
+  @doc """
+  Makes the shared state of a pool whose server is the calling process.
+  """
+  @spec new(Config.t(), Path.t() | nil) :: t()
+  def new(%Config{} = config, directory) do
+    table = :ets.new(__MODULE__, [:protected, read_concurrency: true])
+
+    for index <- 0..(config.pool_size - 1),
+        do: :ets.insert(table, {index, nil, blank_worker(config, index)})
+
+    %__MODULE__{
+      key: key(config.name),
+      generation: System.unique_integer(),
+      server: self(),
+      slots: Slots.new(config.pool_size, config.max_concurrent_streams),
+      table: table,
+      directory: directory,
+      config: config
+    }
+  end
+
+  @spec publish(t()) :: :ok
+  def publish(%__MODULE__{key: key} = pool), do: :persistent_term.put(key, pool)
+
+  @spec unpublish(t()) :: :ok
+  def unpublish(%__MODULE__{key: key}) do
+    :persistent_term.erase(key)
+    :ok
+  end
+
+  @spec fetch(atom()) :: {:ok, t()} | {:error, :pool_not_found}
+  def fetch(name) do
+    case :persistent_term.get(key(name), nil) do
+      %__MODULE__{} = pool -> {:ok, pool}
+      nil -> {:error, :pool_not_found}
+    end
+  end
+
+  @doc """
+  The connection of a worker. `:pool_down` when the owner of the table has crashed and its
+  successor is not here yet.
+  """
+  @spec channel(t(), Slots.worker()) :: {:ok, GRPC.Channel.t()} | :down | :pool_down
+  def channel(%__MODULE__{table: table}, worker) do
+    case :ets.lookup_element(table, worker, 2) do
+      nil -> :down
+      channel -> {:ok, channel}
+    end
+  rescue
+    ArgumentError -> :pool_down
+  end
+
+  @spec put_worker(t(), Slots.worker(), GRPC.Channel.t() | nil, map()) :: true
+  def put_worker(%__MODULE__{table: table}, worker, channel, news) do
+    row = table |> :ets.lookup_element(worker, 3) |> Map.merge(news)
+    :ets.insert(table, {worker, channel, row})
+  end
+
+  @spec worker(t(), Slots.worker()) :: map() | nil
+  def worker(%__MODULE__{table: table}, worker) do
+    :ets.lookup_element(table, worker, 3)
+  rescue
+    ArgumentError -> nil
+  end
+
+  @doc """
+  What is known of every worker, in order.
+  """
+  @spec workers(t()) :: [map()]
+  def workers(%__MODULE__{table: table}) do
+    table |> :ets.tab2list() |> Enum.sort() |> Enum.map(&elem(&1, 2))
+  rescue
+    ArgumentError -> []
+  end
+
+  @spec worker_id(Config.t(), Slots.worker()) :: String.t()
+  def worker_id(%Config{name: name}, index) do
+    "#{name |> to_string() |> String.replace_prefix("Elixir.", "")}-#{index + 1}"
+  end
+
+  defp key(name), do: {Snakepit.Pool, name}
+
+  defp blank_worker(config, index) do
+    %{
+      id: worker_id(config, index),
+      pid: nil,
+      os_pid: nil,
+      state: :starting,
+      capacity: config.max_concurrent_streams,
+      started_at: nil,
+      transport: config.transport,
+      address: nil
+    }
+  end
+end

@@ -1,0 +1,217 @@
+defmodule Snakepit.Pool.Slots do
+  @moduledoc false
+  # The shared memory of a pool: which caller holds which slot of which worker.
+  #
+  # Worker `w` (from 0) owns the slots `w * capacity + 1` to `(w + 1) * capacity`. A slot
+  # holds 0 when free and the token of its caller otherwise, so that taking it
+  # and naming the owner is one compare-and-exchange: a caller killed at any moment
+  # leaves either nothing or a slot the server finds by token.
+  #
+  # The second array has counters, and per worker its state and a hint of its load. The
+  # hint only says where to look first; the slots alone decide.
+
+  @enforce_keys [:slots, :meta, :size, :capacity]
+  defstruct [:slots, :meta, :size, :capacity]
+
+  @type t :: %__MODULE__{
+          slots: :atomics.atomics_ref(),
+          meta: :atomics.atomics_ref(),
+          size: pos_integer(),
+          capacity: pos_integer()
+        }
+  @type token :: pos_integer()
+  @type slot :: pos_integer()
+  @type worker :: non_neg_integer()
+  @type target :: :any | worker()
+  @type state :: :starting | :ready | :failing
+
+  @waiting 1
+  @counters [
+    errors: 2,
+    timeouts: 3,
+    queue_timeouts: 4,
+    rejected: 5,
+    restarts: 6
+  ]
+  @head 6
+  @per_worker 3
+  @states [starting: 0, ready: 1, failing: 2]
+  @ready @states[:ready]
+
+  @spec new(pos_integer(), pos_integer()) :: t()
+  def new(size, capacity) do
+    %__MODULE__{
+      slots: :atomics.new(size * capacity, signed: false),
+      meta: :atomics.new(@head + size * @per_worker, signed: true),
+      size: size,
+      capacity: capacity
+    }
+  end
+
+  @doc """
+  Takes a slot, unless somebody is waiting: nobody overtakes the queue.
+  """
+  @spec take(t(), target(), token(), worker()) :: {:ok, slot()} | :full
+  def take(%__MODULE__{meta: meta} = slots, target, token, start) do
+    if :atomics.get(meta, @waiting) == 0, do: claim(slots, target, token, start, []), else: :full
+  end
+
+  @doc """
+  Takes a slot of `target`; of the least loaded worker for `:any`, looking from `start`
+  on and leaving out `skip`.
+  """
+  @spec claim(t(), target(), token(), worker(), [worker()]) :: {:ok, slot()} | :full
+  def claim(slots, target, token, start, skip)
+
+  def claim(%__MODULE__{} = slots, :any, token, start, skip) do
+    case least_loaded(slots, start, skip) do
+      nil -> :full
+      worker -> claim_from(slots, worker, token, slots.size, skip)
+    end
+  end
+
+  def claim(%__MODULE__{} = slots, worker, token, _start, _skip) do
+    if ready?(slots, worker), do: claim_worker(slots, worker, token), else: :full
+  end
+
+  @spec release(t(), slot()) :: :ok
+  def release(%__MODULE__{} = slots, slot) do
+    :atomics.sub(slots.meta, load_at(worker(slots, slot)), 1)
+    :atomics.put(slots.slots, slot, 0)
+  end
+
+  @doc """
+  Frees a slot in the name of somebody else. `false` if it is not the token's any more.
+  """
+  @spec release(t(), slot(), token()) :: boolean()
+  def release(%__MODULE__{} = slots, slot, token) do
+    freed = :atomics.compare_exchange(slots.slots, slot, token, 0) == :ok
+    if freed, do: :atomics.sub(slots.meta, load_at(worker(slots, slot)), 1)
+    freed
+  end
+
+  @doc """
+  Frees every slot of a dead caller and returns the workers they belong to.
+  """
+  @spec reap(t(), token()) :: [worker()]
+  def reap(%__MODULE__{} = slots, token) do
+    reaped =
+      for slot <- 1..(slots.size * slots.capacity),
+          :atomics.get(slots.slots, slot) == token,
+          do: slot
+
+    workers = reaped |> Enum.map(&worker(slots, &1)) |> Enum.uniq()
+    Enum.each(reaped, &:atomics.compare_exchange(slots.slots, &1, token, 0))
+
+    # The caller may have died between taking the slot and counting it.
+    Enum.each(workers, &:atomics.put(slots.meta, load_at(&1), in_flight(slots, &1)))
+    workers
+  end
+
+  @spec worker(t(), slot()) :: worker()
+  def worker(%__MODULE__{capacity: capacity}, slot), do: div(slot - 1, capacity)
+
+  @spec in_flight(t(), worker()) :: non_neg_integer()
+  def in_flight(%__MODULE__{} = slots, worker) do
+    first = worker * slots.capacity + 1
+    Enum.count(first..(first + slots.capacity - 1), &(:atomics.get(slots.slots, &1) != 0))
+  end
+
+  @spec busy(t()) :: non_neg_integer()
+  def busy(%__MODULE__{} = slots) do
+    Enum.count(1..(slots.size * slots.capacity), &(:atomics.get(slots.slots, &1) != 0))
+  end
+
+  @spec requests(t(), worker()) :: non_neg_integer()
+  def requests(%__MODULE__{meta: meta}, worker), do: :atomics.get(meta, load_at(worker) + 1)
+
+  @spec add_waiting(t(), integer()) :: :ok
+  def add_waiting(%__MODULE__{meta: meta}, n), do: :atomics.add(meta, @waiting, n)
+
+  @spec waiting?(t()) :: boolean()
+  def waiting?(%__MODULE__{meta: meta}), do: :atomics.get(meta, @waiting) != 0
+
+  @spec put_state(t(), worker(), state()) :: :ok
+  def put_state(%__MODULE__{meta: meta}, worker, state),
+    do: :atomics.put(meta, state_at(worker), @states[state])
+
+  @spec state(t(), worker()) :: state()
+  def state(%__MODULE__{meta: meta}, worker) do
+    {state, _} = List.keyfind(@states, :atomics.get(meta, state_at(worker)), 1)
+    state
+  end
+
+  @spec ready?(t(), worker()) :: boolean()
+  def ready?(%__MODULE__{meta: meta}, worker),
+    do: :atomics.get(meta, state_at(worker)) == @ready
+
+  for {name, index} <- @counters do
+    defp counter(unquote(name)), do: unquote(index)
+  end
+
+  @spec count(t(), atom()) :: :ok
+  def count(%__MODULE__{meta: meta}, name), do: :atomics.add(meta, counter(name), 1)
+
+  @spec counted(t()) :: %{atom() => non_neg_integer()}
+  def counted(%__MODULE__{meta: meta}),
+    do: Map.new(@counters, fn {name, index} -> {name, :atomics.get(meta, index)} end)
+
+  # The ready worker with the smallest load, an idle one at once.
+  defp least_loaded(%{meta: meta, size: size}, start, skip),
+    do: least_loaded(meta, start, size, size, skip, nil, nil)
+
+  defp least_loaded(_meta, _worker, _size, 0, _skip, best, _load), do: best
+
+  defp least_loaded(meta, worker, size, left, skip, best, best_load) do
+    next = if worker + 1 == size, do: 0, else: worker + 1
+    state_at = state_at(worker)
+
+    if :atomics.get(meta, state_at) == @ready and not :lists.member(worker, skip) do
+      # A number is smaller than an atom, so the first one found beats nil.
+      case :atomics.get(meta, state_at + 1) do
+        load when load <= 0 -> worker
+        load when load < best_load -> least_loaded(meta, next, size, left - 1, skip, worker, load)
+        _more -> least_loaded(meta, next, size, left - 1, skip, best, best_load)
+      end
+    else
+      least_loaded(meta, next, size, left - 1, skip, best, best_load)
+    end
+  end
+
+  # The hint may be wrong, so every worker is tried before giving up.
+  defp claim_from(_slots, _worker, _token, 0, _skip), do: :full
+
+  defp claim_from(slots, worker, token, left, skip) do
+    with true <- ready?(slots, worker) and not :lists.member(worker, skip),
+         {:ok, slot} <- claim_worker(slots, worker, token) do
+      {:ok, slot}
+    else
+      _full -> claim_from(slots, rem(worker + 1, slots.size), token, left - 1, skip)
+    end
+  end
+
+  defp claim_worker(%{capacity: capacity, meta: meta} = slots, worker, token) do
+    load = :atomics.get(meta, load_at(worker))
+    offset = if load > 0, do: rem(load, capacity), else: 0
+    probe(slots.slots, meta, worker, worker * capacity + 1, offset, capacity, capacity, token)
+  end
+
+  defp probe(_slots, _meta, _worker, _first, _offset, _capacity, 0, _token), do: :full
+
+  defp probe(slots, meta, worker, first, offset, capacity, left, token) do
+    case :atomics.compare_exchange(slots, first + offset, 0, token) do
+      :ok ->
+        :atomics.add(meta, load_at(worker), 1)
+        :atomics.add(meta, load_at(worker) + 1, 1)
+        {:ok, first + offset}
+
+      _taken ->
+        offset = if offset + 1 == capacity, do: 0, else: offset + 1
+        probe(slots, meta, worker, first, offset, capacity, left - 1, token)
+    end
+  end
+
+  # Per worker: state, load, requests.
+  defp state_at(worker), do: @head + worker * @per_worker + 1
+  defp load_at(worker), do: @head + worker * @per_worker + 2
+end

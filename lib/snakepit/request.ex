@@ -1,0 +1,133 @@
+defmodule Snakepit.Request do
+  @options [
+    timeout: [
+      type: :timeout,
+      doc:
+        "the deadline of the whole call, waiting for a worker included (30_000; streams: 300_000)"
+    ],
+    pool: [type: :atom, default: :default, doc: "which pool runs the call"],
+    session_id: [type: :string, doc: "runs the call inside this session"],
+    queue_timeout: [type: :timeout, doc: "how long to wait for a worker slot (the pool's option)"],
+    metadata: [type: :metadata, default: %{}, doc: "what the handler sees as `ctx.metadata`"],
+    request_id: [
+      type: :string,
+      doc: "what the handler sees as `ctx.request_id`; made up if not given"
+    ],
+    chunk_timeout: [
+      type: :timeout,
+      default: :infinity,
+      doc: "streams: longest silence between two chunks"
+    ],
+    window: [
+      type: :pos_integer,
+      default: 256,
+      doc: "streams: chunks that may be on their way before the callback has seen them"
+    ],
+    max_buffer: [
+      type: :pos_integer,
+      default: 8_388_608,
+      doc: "streams: bytes that may be on their way before the callback has seen them"
+    ]
+  ]
+
+  @moduledoc false
+
+  alias Snakepit.{Error, Schema}
+
+  @enforce_keys [:command, :args]
+  defstruct [:command, :args, :started_at] ++
+              for({key, spec} <- @options, do: {key, spec[:default]})
+
+  @type t :: %__MODULE__{
+          command: String.t(),
+          args: map(),
+          started_at: integer(),
+          timeout: timeout() | nil,
+          pool: atom(),
+          session_id: String.t() | nil,
+          queue_timeout: timeout() | nil,
+          metadata: %{String.t() => String.t()},
+          request_id: String.t() | nil,
+          chunk_timeout: timeout(),
+          window: pos_integer(),
+          max_buffer: pos_integer()
+        }
+
+  @type opts :: keyword() | timeout()
+
+  @doc """
+  The call options as Markdown.
+  """
+  @spec docs() :: String.t()
+  def docs, do: Schema.docs(@options)
+
+  @doc """
+  Checks what the caller gave. A wrong option is a mistake in the program and raises;
+  wrong arguments are data and come back as an error.
+  """
+  @spec new(term(), term(), opts()) :: {:ok, t()} | {:error, Error.t()}
+  def new(command, args, opts)
+
+  def new(command, args, opts)
+      when is_binary(command) and is_map(args) and not is_struct(args) do
+    request = %__MODULE__{command: command, args: args, started_at: now()}
+    {:ok, put(opts, request)}
+  end
+
+  def new(command, _args, _opts) when not is_binary(command) do
+    invalid("expected the command to be a string, got: #{inspect(command)}", nil)
+  end
+
+  def new(command, args, _opts) do
+    invalid("expected the arguments to be a map, got: #{inspect(args, limit: 5)}", command)
+  end
+
+  @doc """
+  The options with a session added.
+  """
+  @spec in_session(opts(), String.t()) :: keyword()
+  def in_session(opts, session_id) when is_list(opts),
+    do: Keyword.put(opts, :session_id, session_id)
+
+  def in_session(timeout, session_id), do: [timeout: timeout, session_id: session_id]
+
+  @doc """
+  The milliseconds that are left of `timeout` since the request was made.
+  """
+  @spec remaining(t()) :: timeout()
+  def remaining(%__MODULE__{timeout: :infinity}), do: :infinity
+
+  def remaining(%__MODULE__{timeout: timeout, started_at: started_at}),
+    do: max(started_at + timeout - now(), 0)
+
+  @doc """
+  Monotonic milliseconds at which the request is over.
+  """
+  @spec deadline(t()) :: integer() | :infinity
+  def deadline(%__MODULE__{timeout: :infinity}), do: :infinity
+  def deadline(%__MODULE__{timeout: timeout, started_at: started_at}), do: started_at + timeout
+
+  @spec now() :: integer()
+  def now, do: System.monotonic_time(:millisecond)
+
+  defp put([], request), do: request
+
+  defp put(opts, request) when is_list(opts) do
+    Enum.reduce(opts, request, fn option, request ->
+      {key, value} = Schema.check!(option, @options, "Snakepit call")
+      Map.replace!(request, key, value)
+    end)
+  end
+
+  defp put(timeout, request) when is_integer(timeout) or timeout == :infinity,
+    do: put([timeout: timeout], request)
+
+  defp put(other, _request) do
+    raise ArgumentError,
+          "Snakepit call: expected options, a timeout in milliseconds or :infinity, got #{inspect(other)}"
+  end
+
+  defp invalid(message, command) do
+    {:error, %Error{kind: :invalid_arguments, message: message, command: command}}
+  end
+end

@@ -1,0 +1,174 @@
+defmodule Snakepit.Schema do
+  @moduledoc false
+  # One description of a set of options gives their validation, their defaults and
+  # their documentation. A schema is a keyword list of
+  # `name: [type: type, default: term, doc: "..."]`.
+
+  @type type ::
+          :pos_integer
+          | :non_neg_integer
+          | :milliseconds
+          | :timeout
+          | :string
+          | :atom
+          | :module
+          | :port
+          | :fraction
+          | :env
+          | :metadata
+          | {:list, type()}
+          | {:in, [term()]}
+          | {:or, [type()]}
+          | {:keyword, keyword()}
+  @type t :: [{atom(), keyword()}]
+
+  # Deadlines cross the wire as int32 milliseconds.
+  @max_ms 2_147_483_647
+
+  @doc """
+  Checks `options` against the schema and returns them as a map, defaults filled in.
+  Raises `ArgumentError` on an unknown key or a wrong value.
+  """
+  @spec validate!(Enumerable.t(), t(), String.t()) :: map()
+  def validate!(options, schema, where) do
+    given =
+      for option <- options, into: %{} do
+        check!(option, schema, where)
+      end
+
+    for {key, spec} <- schema, not is_map_key(given, key), into: given do
+      {key, default(spec)}
+    end
+  end
+
+  @doc """
+  Checks one option and returns it as `{key, value}`, normalised.
+  """
+  @spec check!(term(), t(), String.t()) :: {atom(), term()}
+  def check!({key, value}, schema, where) do
+    case List.keyfind(schema, key, 0) do
+      {^key, spec} ->
+        case cast(spec[:type], value) do
+          {:ok, value} -> {key, value}
+          :error -> wrong_value!(key, value, spec[:type], where)
+          {:nested, schema} -> {key, validate!(value, schema, "#{where} #{inspect(key)}")}
+        end
+
+      nil ->
+        unknown_key!(key, Keyword.keys(schema), where)
+    end
+  end
+
+  def check!(other, _schema, where) do
+    raise ArgumentError, "#{where}: expected a keyword list, got the element #{inspect(other)}"
+  end
+
+  @doc """
+  The schema as a Markdown list for a module's documentation.
+  """
+  @spec docs(t()) :: String.t()
+  def docs(schema) do
+    Enum.map_join(schema, "\n", fn {key, spec} ->
+      "  * `#{inspect(key)}` (#{expected(spec[:type])}#{default_text(spec)}) - #{spec[:doc]}"
+    end)
+  end
+
+  @spec default(keyword()) :: term()
+  defp default(spec) do
+    case {spec[:default], spec[:type]} do
+      {{:mfa, {module, function, args}}, _type} -> apply(module, function, args)
+      {[], {:keyword, schema}} -> validate!([], schema, "")
+      {value, _type} -> value
+    end
+  end
+
+  defp default_text(spec) do
+    case spec[:default] do
+      {:mfa, {module, function, _args}} -> ", default `#{inspect(module)}.#{function}()`"
+      nil -> ""
+      value -> ", default `#{inspect(value)}`"
+    end
+  end
+
+  defp unknown_key!(key, known, where) do
+    suggestion =
+      known
+      |> Enum.map(&{String.jaro_distance(to_string(&1), key_text(key)), &1})
+      |> Enum.max(fn -> {0.0, nil} end)
+
+    hint =
+      case suggestion do
+        {distance, close} when distance > 0.75 -> ", did you mean #{inspect(close)}?"
+        _far -> ", expected one of #{Enum.map_join(known, ", ", &inspect/1)}"
+      end
+
+    raise ArgumentError, "#{where}: unknown option #{inspect(key)}#{hint}"
+  end
+
+  defp key_text(key) when is_atom(key) or is_binary(key), do: to_string(key)
+  defp key_text(key), do: inspect(key)
+
+  @spec wrong_value!(term(), term(), type(), String.t()) :: no_return()
+  defp wrong_value!(key, value, type, where) do
+    raise ArgumentError,
+          "#{where}: option #{inspect(key)} expected #{expected(type)}, got #{inspect(value)}"
+  end
+
+  defp cast(:pos_integer, v) when is_integer(v) and v > 0, do: {:ok, v}
+  defp cast(:non_neg_integer, v) when is_integer(v) and v >= 0, do: {:ok, v}
+  defp cast(:milliseconds, v) when is_integer(v) and v >= 0 and v <= @max_ms, do: {:ok, v}
+  defp cast(:timeout, :infinity), do: {:ok, :infinity}
+  defp cast(:timeout, v), do: cast(:milliseconds, v)
+  defp cast(:string, v) when is_binary(v), do: {:ok, v}
+  defp cast(:atom, v) when is_atom(v) and not is_nil(v), do: {:ok, v}
+  defp cast(:module, v) when is_atom(v) and not is_nil(v) and not is_boolean(v), do: {:ok, v}
+  defp cast(:port, v) when is_integer(v) and v in 1..65_535, do: {:ok, v}
+  defp cast(:fraction, v) when is_number(v) and v >= 0 and v <= 1, do: {:ok, v}
+  defp cast({:in, values}, v), do: if(v in values, do: {:ok, v}, else: :error)
+
+  defp cast({:list, type}, v) when is_list(v) do
+    if Enum.all?(v, &match?({:ok, _}, cast(type, &1))), do: {:ok, v}, else: :error
+  end
+
+  defp cast({:or, types}, v), do: Enum.find_value(types, :error, &found(cast(&1, v)))
+
+  defp cast({:keyword, schema}, v) when is_map(v) and not is_struct(v), do: {:nested, schema}
+
+  defp cast({:keyword, schema}, v) when is_list(v),
+    do: if(Keyword.keyword?(v), do: {:nested, schema}, else: :error)
+
+  defp cast(type, v) when type in [:env, :metadata] and (is_map(v) or is_list(v)),
+    do: string_pairs(v)
+
+  defp cast(_type, _value), do: :error
+
+  defp found(:error), do: nil
+  defp found(result), do: result
+
+  defp string_pairs(pairs) do
+    if not is_struct(pairs) and Enum.all?(pairs, &string_pair?/1),
+      do: {:ok, Map.new(pairs, fn {key, value} -> {to_string(key), value} end)},
+      else: :error
+  end
+
+  defp string_pair?({key, value}),
+    do: (is_binary(key) or (is_atom(key) and not is_nil(key))) and is_binary(value)
+
+  defp string_pair?(_other), do: false
+
+  defp expected(:pos_integer), do: "a positive integer"
+  defp expected(:non_neg_integer), do: "a non-negative integer"
+  defp expected(:milliseconds), do: "a number of milliseconds"
+  defp expected(:timeout), do: "a number of milliseconds or :infinity"
+  defp expected(:string), do: "a string"
+  defp expected(:atom), do: "an atom"
+  defp expected(:module), do: "a module"
+  defp expected(:port), do: "a port number"
+  defp expected(:fraction), do: "a number from 0 to 1"
+  defp expected(:env), do: "names and values as strings"
+  defp expected(:metadata), do: "a map of strings"
+  defp expected({:list, type}), do: "a list, each #{expected(type)}"
+  defp expected({:in, values}), do: "one of " <> Enum.map_join(values, ", ", &inspect/1)
+  defp expected({:or, types}), do: Enum.map_join(types, " or ", &expected/1)
+  defp expected({:keyword, schema}), do: "options " <> inspect(Keyword.keys(schema))
+end

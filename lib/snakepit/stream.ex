@@ -1,0 +1,33 @@
+defmodule Snakepit.Stream do
+  @moduledoc """
+  A running stream, as returned by `Snakepit.start_stream/3`.
+
+  Its chunks arrive as messages `{:snakepit, stream.ref, {:chunk, map}}`. The struct
+  owns the stream: keep it until the last message. If the last reference to it is
+  garbage collected, or the process that started it ends, Python is cancelled.
+  """
+
+  @enforce_keys [:ref, :handle, :command, :worker_id]
+  defstruct [:ref, :handle, :command, :worker_id]
+
+  @type t :: %__MODULE__{
+          ref: reference(),
+          handle: reference(),
+          command: String.t(),
+          worker_id: String.t()
+        }
+
+  defimpl Inspect do
+    import Inspect.Algebra
+
+    def inspect(stream, opts) do
+      concat([
+        "#Snakepit.Stream<",
+        to_doc(stream.command, opts),
+        " on ",
+        to_string(stream.worker_id),
+        ">"
+      ])
+    end
+  end
+end

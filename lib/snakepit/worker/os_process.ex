@@ -1,0 +1,97 @@
+defmodule Snakepit.Worker.OsProcess do
+  @moduledoc false
+  # A program started through a port, with its whole process group. The port hands out
+  # its output; the end of its standard input tells it that the VM is gone.
+
+  alias Snakepit.Error
+  alias Snakepit.GRPC.Native
+
+  @enforce_keys [:port, :os_pid]
+  defstruct [:port, :os_pid]
+
+  @type t :: %__MODULE__{port: port(), os_pid: pos_integer() | nil}
+
+  @line_length 16_384
+  @sigkill 9
+  @sigterm 15
+  @kill_wait 1_000
+
+  @spec open(Path.t(), [String.t()], %{String.t() => String.t()}) ::
+          {:ok, t()} | {:error, Error.t()}
+  def open(executable, args, env) do
+    options = [
+      :binary,
+      :exit_status,
+      :stderr_to_stdout,
+      :hide,
+      line: @line_length,
+      args: args,
+      env: for({name, value} <- env, do: {to_charlist(name), to_charlist(value)})
+    ]
+
+    port = Port.open({:spawn_executable, executable}, options)
+
+    # Without an id it has ended already, and its exit status is on the way.
+    os_pid = with {:os_pid, os_pid} <- Port.info(port, :os_pid), do: os_pid
+    {:ok, %__MODULE__{port: port, os_pid: os_pid}}
+  rescue
+    error in [ErlangError, ArgumentError] ->
+      {:error, failure(executable, Exception.message(error))}
+  end
+
+  @spec terminate(t()) :: :ok
+  def terminate(%__MODULE__{} = process), do: signal(process, @sigterm)
+
+  @spec kill(t()) :: :ok
+  def kill(%__MODULE__{} = process), do: signal(process, @sigkill)
+
+  @doc """
+  Waits until the process has ended, kills what is left at `deadline`, and closes the port.
+  `on_output` gets what the process still says.
+  """
+  @spec await_end(t(), integer(), ({atom(), binary()} -> term())) :: :ok
+  def await_end(%__MODULE__{port: port} = process, deadline, on_output) do
+    receive do
+      {^port, {:data, data}} ->
+        on_output.(data)
+        await_end(process, deadline, on_output)
+
+      {^port, {:exit_status, _status}} ->
+        # Its children may have outlived it.
+        kill(process)
+    after
+      max(deadline - System.monotonic_time(:millisecond), 0) -> kill_and_close(process)
+    end
+  end
+
+  defp kill_and_close(%__MODULE__{port: port} = process) do
+    kill(process)
+
+    receive do
+      {^port, {:exit_status, _status}} -> :ok
+    after
+      @kill_wait -> close(port)
+    end
+  end
+
+  @spec close(port()) :: :ok
+  def close(port) do
+    Port.close(port)
+    :ok
+  rescue
+    # Closed already.
+    ArgumentError -> :ok
+  end
+
+  defp signal(%__MODULE__{os_pid: nil}, _signal), do: :ok
+
+  # A group without members is what we want to see.
+  defp signal(%__MODULE__{os_pid: os_pid}, signal) do
+    _gone_or_sent = Native.signal_group(os_pid, signal)
+    :ok
+  end
+
+  defp failure(executable, text) do
+    %Error{kind: :worker_crashed, message: "#{executable} could not be started: #{text}."}
+  end
+end
