@@ -52,7 +52,6 @@ struct Config {
     worker_id: String,
     socket: Option<String>,
     port: Option<u16>,
-    token: Option<String>,
     capacity: usize,
     max_message_size: usize,
     cancel_grace_ms: u64,
@@ -67,7 +66,7 @@ enum Listener {
 /// Serves `dispatcher` until SIGTERM, or until the parent process has gone; then runs its
 /// `on_stop` hooks and returns. Blocks the main thread, which runs the handlers that ask for it.
 ///
-/// `config`: `worker_id` str, `socket` path or None, `port` int or None, `token` str or None,
+/// `config`: `worker_id` str, `socket` path or None, `port` int or None,
 /// `capacity` int, `max_message_size` bytes, `cancel_grace_ms` and `shutdown_timeout_ms` int.
 /// Raises OSError when the address cannot be taken.
 #[pyfunction]
@@ -105,7 +104,7 @@ pub(crate) fn serve(
     let drain = Duration::from_millis(config.shutdown_timeout_ms);
     let served = Arc::clone(&worker);
     let io = std::thread::Builder::new().name("snakepit-io".to_owned()).spawn(move || {
-        let result = runtime.block_on(run(&served, listener, config.token, drain));
+        let result = runtime.block_on(run(&served, listener, drain));
         served.stop();
         // Tasks that wait for the GIL cannot be waited for.
         runtime.shutdown_background();
@@ -161,12 +160,7 @@ fn at_path(address: &str, error: &io::Error) -> PyErr {
 }
 
 /// Serves until SIGTERM, then lets running calls finish for as long as `drain`.
-async fn run(
-    worker: &Arc<Worker>,
-    listener: Listener,
-    token: Option<String>,
-    drain: Duration,
-) -> io::Result<()> {
+async fn run(worker: &Arc<Worker>, listener: Listener, drain: Duration) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let limit = worker.max_message_size;
     let bridge = SnakepitBridgeServer::new(Bridge::new(Arc::clone(worker)))
@@ -180,7 +174,7 @@ async fn run(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(io::Error::other)?;
-    let expected = token.map(|token| format!("Bearer {token}"));
+    let expected = process::token().map(|token| format!("Bearer {token}"));
     let router = Server::builder()
         .layer(tonic::service::InterceptorLayer::new(move |request| {
             authorize(request, expected.as_deref())

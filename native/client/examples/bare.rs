@@ -1,0 +1,204 @@
+//! A bare tonic client of one worker, for `make bench`: what the transport allows when nobody
+//! decodes a value.
+//!
+//! `bare TARGET MODE COUNT [SIZE] [CALLERS]`, with MODE one of `unary`, `lane`, `stream`, `first`;
+//! prints one JSON object of figures.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use snakepit_client::{Connection, Options, Request as Call};
+use snakepit_protocol::pb::snakepit_bridge_client::SnakepitBridgeClient;
+use snakepit_protocol::pb::{Codec, Entry, ExecuteRequest};
+use snakepit_protocol::value::Writer;
+use tokio::sync::oneshot;
+use tonic::transport::{Channel, Endpoint};
+
+const LIMIT: usize = 256 * 1024 * 1024;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
+async fn main() -> Result<(), Failure> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let number = |index: usize, default: usize| -> Result<usize, Failure> {
+        args.get(index).map_or(Ok(default), |text| text.parse().map_err(Failure::from))
+    };
+    let target = args.first().ok_or("a target is needed: unix:/path")?;
+    let (count, size, callers) = (number(2, 1000)?, number(3, 100)?, number(4, 1)?);
+    let channel = Endpoint::from_shared(target.clone())?.connect().await?;
+    let client = SnakepitBridgeClient::new(channel).max_decoding_message_size(LIMIT);
+    match args.get(1).map(String::as_str) {
+        Some("unary") => report_calls(&unary(client, count, size, callers).await?),
+        Some("lane") => report_calls(&lane(target, count, size, callers).await?),
+        Some("stream") => stream(client, count, size).await?,
+        Some("first") => report_calls(&first(client, count).await?),
+        _ => return Err("the mode is one of unary, lane, stream, first".into()),
+    }
+    Ok(())
+}
+
+struct Calls {
+    latencies: Vec<Duration>,
+    elapsed: Duration,
+}
+
+fn report_calls(calls: &Calls) {
+    let mut sorted = calls.latencies.clone();
+    sorted.sort();
+    let at = |share: usize| sorted.get(sorted.len() * share / 100).map_or(0.0, micros);
+    println!(
+        "{{\"p50_us\":{:.1},\"p99_us\":{:.1},\"per_s\":{:.0}}}",
+        at(50),
+        at(99),
+        sorted.len() as f64 / calls.elapsed.as_secs_f64()
+    );
+}
+
+fn micros(duration: &Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+fn request(command: &str, values: &[(&'static str, Value)]) -> ExecuteRequest {
+    ExecuteRequest {
+        command: command.to_owned(),
+        args: entries(values),
+        codec: Codec::Msgpack.into(),
+        ..ExecuteRequest::default()
+    }
+}
+
+enum Value {
+    Integer(usize),
+    Binary(usize),
+}
+
+fn entries(values: &[(&'static str, Value)]) -> Vec<Entry> {
+    let mut writer = Writer::new();
+    let encode = |(name, value): &(&'static str, Value)| {
+        match value {
+            Value::Integer(value) => writer.unsigned(*value as u64),
+            Value::Binary(size) => writer.binary(&vec![0xff; *size]),
+        }
+        Entry { key: Bytes::from_static(name.as_bytes()), value: writer.take() }
+    };
+    values.iter().map(encode).collect()
+}
+
+async fn unary(
+    client: SnakepitBridgeClient<Channel>,
+    count: usize,
+    size: usize,
+    callers: usize,
+) -> Result<Calls, Failure> {
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move {
+                let message = request("bench_echo", &[("data", Value::Binary(size))]);
+                let mut latencies = Vec::with_capacity(count / callers);
+                for _ in 0..count / callers {
+                    let start = Instant::now();
+                    let response = client.execute(message.clone()).await?.into_inner();
+                    if !response.success {
+                        return Err(response.error.into());
+                    }
+                    latencies.push(start.elapsed());
+                }
+                Ok::<_, Failure>(latencies)
+            })
+        })
+        .collect();
+    gather(tasks, start).await
+}
+
+async fn lane(target: &str, count: usize, size: usize, callers: usize) -> Result<Calls, Failure> {
+    let connection = Connection::new(&Options {
+        target: target.to_owned(),
+        token: None,
+        max_message_size: LIMIT,
+        connect_timeout: Duration::from_secs(5),
+    })?;
+    tokio::spawn(connection.open_lane().ok_or("the lane is open already")?);
+    let lane = Arc::clone(connection.lane().ok_or("the lane is closed")?);
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let lane = Arc::clone(&lane);
+            tokio::spawn(async move {
+                let call = Call {
+                    command: "bench_echo".to_owned(),
+                    args: entries(&[("data", Value::Binary(size))]),
+                    codec: Codec::Msgpack,
+                    ..Call::default()
+                };
+                let mut latencies = Vec::with_capacity(count / callers);
+                for _ in 0..count / callers {
+                    let start = Instant::now();
+                    let (reply, replied) = oneshot::channel();
+                    let _ticket = lane.call(call.clone(), move |answer| {
+                        let _ = reply.send(answer);
+                    })?;
+                    replied.await??;
+                    latencies.push(start.elapsed());
+                }
+                Ok::<_, Failure>(latencies)
+            })
+        })
+        .collect();
+    gather(tasks, start).await
+}
+
+async fn gather(
+    tasks: Vec<tokio::task::JoinHandle<Result<Vec<Duration>, Failure>>>,
+    start: Instant,
+) -> Result<Calls, Failure> {
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await??);
+    }
+    Ok(Calls { latencies, elapsed: start.elapsed() })
+}
+
+async fn stream(
+    mut client: SnakepitBridgeClient<Channel>,
+    count: usize,
+    size: usize,
+) -> Result<(), Failure> {
+    let values = [("count", Value::Integer(count)), ("size", Value::Integer(size))];
+    let start = Instant::now();
+    let mut chunks = client.execute_stream(request("bench_stream", &values)).await?.into_inner();
+    let (mut received, mut bytes) = (0, 0);
+    while let Some(chunk) = chunks.message().await? {
+        if !chunk.error.is_empty() {
+            return Err(chunk.error.into());
+        }
+        received += usize::from(!chunk.is_final);
+        bytes += chunk.chunk.iter().map(|entry| entry.value.len()).sum::<usize>();
+    }
+    let elapsed = start.elapsed().as_secs_f64();
+    println!(
+        "{{\"chunks\":{received},\"per_s\":{:.0},\"mb_per_s\":{:.1}}}",
+        received as f64 / elapsed,
+        bytes as f64 / elapsed / 1e6
+    );
+    Ok(())
+}
+
+async fn first(mut client: SnakepitBridgeClient<Channel>, count: usize) -> Result<Calls, Failure> {
+    let values = [("count", Value::Integer(1)), ("size", Value::Integer(10))];
+    let message = request("bench_stream", &values);
+    let start = Instant::now();
+    let mut latencies = Vec::with_capacity(count);
+    for _ in 0..count {
+        let start = Instant::now();
+        let mut chunks = client.execute_stream(message.clone()).await?.into_inner();
+        chunks.message().await?.ok_or("a stream without a chunk")?;
+        latencies.push(start.elapsed());
+        while chunks.message().await?.is_some() {}
+    }
+    Ok(Calls { latencies, elapsed: start.elapsed() })
+}
