@@ -14,7 +14,7 @@ MAX_SESSIONS = 10_000
 TTL = 3600.0
 
 
-class Session(dict):  # type: ignore[type-arg]  # dict[str, Any] is no base class in Python 3.8 style stubs
+class Session(dict[str, "Any"]):
     """A dict that can be referred to weakly."""
 
     __slots__ = ("__weakref__", "used")
