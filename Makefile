@@ -25,6 +25,9 @@ bench: ## Measure calls and streams
 	@scripts/setup
 	@mix run bench/run.exs
 
+docs: ## Write the API documentation to doc/
+	@scripts/docs
+
 clean: ## Remove all that was built
 	@rm -rf _build .venv doc priv/native priv/python/snakepit_bridge/_native*
 	@find priv/python -name __pycache__ -prune -exec rm -rf {} +

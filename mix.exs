@@ -149,7 +149,7 @@ defmodule Snakepit.MixProject do
     [
       main: "readme",
       source_ref: "v#{@version}",
-      extras: ["README.md", "CHANGELOG.md"] ++ Path.wildcard("guides/*.md")
+      extras: Path.wildcard("{README,CHANGELOG}.md") ++ Path.wildcard("guides/*.md")
     ]
   end
 end
