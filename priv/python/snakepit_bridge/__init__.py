@@ -49,3 +49,9 @@ __all__ = [
     "on_stop",
     "stream",
 ]
+
+# In messages and tracebacks they appear by the name that they are imported by.
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        globals()[_name].__module__ = __name__
+del _name

@@ -55,50 +55,60 @@ def check_for(annotation: Any, names: dict[str, Any]) -> Check | None:
 
     ``names`` are the globals in which annotations written as text are looked up.
     """
-    try:
-        return _check_for(annotation, names)
-    except RecursionError:  # a type defined by itself, as JSON often is
+    return _Builder(names).check(annotation)
+
+
+class _Builder:
+    """Makes the check of an annotation out of those of its parts."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self._names = names
+        self._pending: list[Any] = []
+
+    def check(self, annotation: Any) -> Check | None:
+        if annotation in self._pending:  # a type defined by itself, as JSON often is
+            return None
+        self._pending.append(annotation)
+        try:
+            return self._check(resolve(annotation, self._names))
+        finally:
+            self._pending.pop()
+
+    def _check(self, annotation: Any) -> Check | None:
+        if annotation is UNANNOTATED or isinstance(annotation, str):
+            return None
+        if annotation is None:
+            annotation = type(None)
+        if isinstance(annotation, type) and annotation in SCALARS:
+            return SCALARS[annotation]
+        if hasattr(annotation, "__supertype__"):  # NewType
+            return self.check(annotation.__supertype__)
+        if hasattr(annotation, "__metadata__"):  # Annotated
+            return self.check(annotation.__origin__)
+        if type(annotation).__name__ == "TypeAliasType":
+            return self.check(annotation.__value__)
+        return self._generic(annotation)
+
+    def _generic(self, annotation: Any) -> Check | None:
+        origin = getattr(annotation, "__origin__", annotation)
+        parts: tuple[Any, ...] = getattr(annotation, "__args__", ())
+        typing = sys.modules.get("typing")  # without it there can be none of its annotations
+        is_union = type(annotation).__name__ in ("UnionType", "Union")  # A | B
+        if is_union or (typing and origin is typing.Union):
+            return _union([self.check(part) for part in parts])
+        if typing and origin is typing.Literal:
+            return _literal(parts)
+        if not isinstance(origin, type):
+            return None
+        if origin is tuple and hasattr(annotation, "__args__") and parts[-1:] != (Ellipsis,):
+            items = () if parts == ((),) else parts  # tuple[()] before Python 3.11
+            return _fixed_tuple([self.check(item) for item in items])
+        if origin in SEQUENCES:
+            return _sequence(*SEQUENCES[origin], self.check(parts[0]) if parts else None)
+        if origin in MAPPINGS:
+            key, value = parts or (UNANNOTATED, UNANNOTATED)
+            return _mapping(self.check(key), self.check(value))
         return None
-
-
-def _check_for(annotation: Any, names: dict[str, Any]) -> Check | None:
-    annotation = resolve(annotation, names)
-    if annotation is UNANNOTATED or isinstance(annotation, str):
-        return None
-    if annotation is None:
-        annotation = type(None)
-    if isinstance(annotation, type) and annotation in SCALARS:
-        return SCALARS[annotation]
-    below = getattr(annotation, "__supertype__", None)  # NewType
-    if below is None and hasattr(annotation, "__metadata__"):  # Annotated
-        below = annotation.__origin__
-    if below is None and type(annotation).__name__ == "TypeAliasType":
-        below = annotation.__value__
-    if below is not None:
-        return _check_for(below, names)
-    return _generic(annotation, names)
-
-
-def _generic(annotation: Any, names: dict[str, Any]) -> Check | None:
-    origin = getattr(annotation, "__origin__", annotation)
-    arguments = getattr(annotation, "__args__", ())
-    typing = sys.modules.get("typing")  # without it there can be none of its annotations
-    if type(annotation).__name__ == "UnionType" or (typing and origin is typing.Union):
-        return _union([_check_for(each, names) for each in arguments])
-    if typing and origin is typing.Literal:
-        return _literal(arguments)
-    if not isinstance(origin, type):
-        return None
-    if origin is tuple and arguments and arguments[-1] is not Ellipsis:
-        items = () if arguments == ((),) else arguments  # Python 3.9 and 3.10 write tuple[()] so
-        return _fixed_tuple([_check_for(each, names) for each in items])
-    if origin in SEQUENCES:
-        element = _check_for(arguments[0], names) if arguments else None
-        return _sequence(*SEQUENCES[origin], element)
-    if origin in MAPPINGS:
-        checks = [_check_for(each, names) for each in arguments] or [None, None]
-        return _mapping(*checks)
-    return None
 
 
 def _to_float(value: Any) -> float:

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#snakepit_bridge/grpc/snakepit.proto\x12\x08snakepit\"\xb3\x02\n\x0e\x45xecuteRequest\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\t\x12\x30\n\x04\x61rgs\x18\x02 \x03(\x0b\x32\".snakepit.ExecuteRequest.ArgsEntry\x12\x12\n\ntimeout_ms\x18\x03 \x01(\x05\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x1e\n\x05\x63odec\x18\x05 \x01(\x0e\x32\x0f.snakepit.Codec\x12\x38\n\x08metadata\x18\x06 \x03(\x0b\x32&.snakepit.ExecuteRequest.MetadataEntry\x1a+\n\tArgsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc7\x02\n\x0eSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x02 \x01(\t\x12\x30\n\x04\x61rgs\x18\x03 \x03(\x0b\x32\".snakepit.SessionRequest.ArgsEntry\x12\x12\n\ntimeout_ms\x18\x04 \x01(\x05\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x1e\n\x05\x63odec\x18\x06 \x01(\x0e\x32\x0f.snakepit.Codec\x12\x38\n\x08metadata\x18\x07 \x03(\x0b\x32&.snakepit.SessionRequest.MetadataEntry\x1a+\n\tArgsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf1\x01\n\x0f\x45xecuteResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x35\n\x06result\x18\x02 \x03(\x0b\x32%.snakepit.ExecuteResponse.ResultEntry\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x11\n\ttimestamp\x18\x04 \x01(\x03\x12\x1e\n\x05\x63odec\x18\x05 \x01(\x0e\x32\x0f.snakepit.Codec\x12%\n\x06\x64\x65tail\x18\x06 \x01(\x0b\x32\x15.snakepit.ErrorDetail\x1a-\n\x0bResultEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xed\x01\n\x0eStreamResponse\x12\x10\n\x08is_final\x18\x01 \x01(\x08\x12\x32\n\x05\x63hunk\x18\x02 \x03(\x0b\x32#.snakepit.StreamResponse.ChunkEntry\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x11\n\ttimestamp\x18\x04 \x01(\x03\x12\x1e\n\x05\x63odec\x18\x05 \x01(\x0e\x32\x0f.snakepit.Codec\x12%\n\x06\x64\x65tail\x18\x06 \x01(\x0b\x32\x15.snakepit.ErrorDetail\x1a,\n\nChunkEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"`\n\x0b\x45rrorDetail\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\ttraceback\x18\x03 \x01(\t\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12\x0c\n\x04kind\x18\x05 \x01(\t\"{\n\rStreamRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.snakepit.StreamStartH\x00\x12&\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x15.snakepit.StreamChunkH\x00\x12\x0f\n\x05\x61\x62ort\x18\x03 \x01(\tH\x00\x42\t\n\x07message\"\xbe\x02\n\x0bStreamStart\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12-\n\x04\x61rgs\x18\x03 \x03(\x0b\x32\x1f.snakepit.StreamStart.ArgsEntry\x12\x12\n\ntimeout_ms\x18\x04 \x01(\x05\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x1e\n\x05\x63odec\x18\x06 \x01(\x0e\x32\x0f.snakepit.Codec\x12\x35\n\x08metadata\x18\x07 \x03(\x0b\x32#.snakepit.StreamStart.MetadataEntry\x1a+\n\tArgsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"l\n\x0bStreamChunk\x12/\n\x05\x63hunk\x18\x01 \x03(\x0b\x32 .snakepit.StreamChunk.ChunkEntry\x1a,\n\nChunkEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xa6\x01\n\x0bLaneRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12+\n\x07\x65xecute\x18\x02 \x01(\x0b\x32\x18.snakepit.ExecuteRequestH\x00\x12+\n\x07session\x18\x03 \x01(\x0b\x32\x18.snakepit.SessionRequestH\x00\x12&\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x14.snakepit.LaneCancelH\x00\x42\t\n\x07message\"\x0c\n\nLaneCancel\"u\n\tLaneReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12-\n\x08response\x18\x02 \x01(\x0b\x32\x19.snakepit.ExecuteResponseH\x00\x12\"\n\x04part\x18\x03 \x01(\x0b\x32\x12.snakepit.LanePartH\x00\x42\t\n\x07message\"&\n\x08LanePart\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04last\x18\x02 \x01(\x08\"\x0f\n\rHealthRequest\"\x8f\x02\n\x0eHealthResponse\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x11\n\tuptime_ms\x18\x03 \x01(\x03\x12\x17\n\x0f\x61\x63tive_requests\x18\x04 \x01(\r\x12\x16\n\x0etotal_requests\x18\x05 \x01(\x04\x12\x16\n\x0epython_version\x18\x06 \x01(\t\x12\x16\n\x0e\x62ridge_version\x18\x07 \x01(\t\x12\x11\n\ttransport\x18\x08 \x01(\t\x12\x1f\n\x06\x63odecs\x18\t \x03(\x0e\x32\x0f.snakepit.Codec\x12\x11\n\trss_bytes\x18\n \x01(\x04\x12\x10\n\x08\x63ommands\x18\x0b \x03(\t\x12\x0c\n\x04lane\x18\x0c \x01(\x08**\n\x05\x43odec\x12\x0e\n\nCODEC_JSON\x10\x00\x12\x11\n\rCODEC_MSGPACK\x10\x01\x32\xbe\x04\n\x0eSnakepitBridge\x12>\n\x07\x45xecute\x12\x18.snakepit.ExecuteRequest\x1a\x19.snakepit.ExecuteResponse\x12\x45\n\rExecuteStream\x12\x18.snakepit.ExecuteRequest\x1a\x18.snakepit.StreamResponse0\x01\x12G\n\x10\x45xecuteInSession\x12\x18.snakepit.SessionRequest\x1a\x19.snakepit.ExecuteResponse\x12N\n\x16\x45xecuteInSessionStream\x12\x18.snakepit.SessionRequest\x1a\x18.snakepit.StreamResponse0\x01\x12;\n\x06Health\x12\x17.snakepit.HealthRequest\x1a\x18.snakepit.HealthResponse\x12\x36\n\x04Lane\x12\x15.snakepit.LaneRequest\x1a\x13.snakepit.LaneReply(\x01\x30\x01\x12K\n\x13\x45xecuteClientStream\x12\x17.snakepit.StreamRequest\x1a\x19.snakepit.ExecuteResponse(\x01\x12J\n\x11\x45xecuteBidiStream\x12\x17.snakepit.StreamRequest\x1a\x18.snakepit.StreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#snakepit_bridge/grpc/snakepit.proto\x12\x08snakepit\"\xb3\x02\n\x0e\x45xecuteRequest\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\t\x12\x30\n\x04\x61rgs\x18\x02 \x03(\x0b\x32\".snakepit.ExecuteRequest.ArgsEntry\x12\x12\n\ntimeout_ms\x18\x03 \x01(\x05\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x1e\n\x05\x63odec\x18\x05 \x01(\x0e\x32\x0f.snakepit.Codec\x12\x38\n\x08metadata\x18\x06 \x03(\x0b\x32&.snakepit.ExecuteRequest.MetadataEntry\x1a+\n\tArgsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc7\x02\n\x0eSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x02 \x01(\t\x12\x30\n\x04\x61rgs\x18\x03 \x03(\x0b\x32\".snakepit.SessionRequest.ArgsEntry\x12\x12\n\ntimeout_ms\x18\x04 \x01(\x05\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x1e\n\x05\x63odec\x18\x06 \x01(\x0e\x32\x0f.snakepit.Codec\x12\x38\n\x08metadata\x18\x07 \x03(\x0b\x32&.snakepit.SessionRequest.MetadataEntry\x1a+\n\tArgsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf1\x01\n\x0f\x45xecuteResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x35\n\x06result\x18\x02 \x03(\x0b\x32%.snakepit.ExecuteResponse.ResultEntry\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x11\n\ttimestamp\x18\x04 \x01(\x03\x12\x1e\n\x05\x63odec\x18\x05 \x01(\x0e\x32\x0f.snakepit.Codec\x12%\n\x06\x64\x65tail\x18\x06 \x01(\x0b\x32\x15.snakepit.ErrorDetail\x1a-\n\x0bResultEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xfa\x01\n\x0eStreamResponse\x12\x10\n\x08is_final\x18\x01 \x01(\x08\x12\x32\n\x05\x63hunk\x18\x02 \x03(\x0b\x32#.snakepit.StreamResponse.ChunkEntry\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x11\n\ttimestamp\x18\x04 \x01(\x03\x12\x1e\n\x05\x63odec\x18\x05 \x01(\x0e\x32\x0f.snakepit.Codec\x12%\n\x06\x64\x65tail\x18\x06 \x01(\x0b\x32\x15.snakepit.ErrorDetail\x12\x0b\n\x03\x61\x63k\x18\x07 \x01(\r\x1a,\n\nChunkEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"`\n\x0b\x45rrorDetail\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\ttraceback\x18\x03 \x01(\t\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12\x0c\n\x04kind\x18\x05 \x01(\t\"\xb5\x01\n\rStreamRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.snakepit.StreamStartH\x00\x12&\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x15.snakepit.StreamChunkH\x00\x12\x0f\n\x05\x61\x62ort\x18\x03 \x01(\tH\x00\x12)\n\nhalf_close\x18\x04 \x01(\x0b\x32\x13.snakepit.HalfCloseH\x00\x12\r\n\x03\x61\x63k\x18\x05 \x01(\rH\x00\x42\t\n\x07message\"\x0b\n\tHalfClose\"\xe2\x02\n\x0bStreamStart\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12-\n\x04\x61rgs\x18\x03 \x03(\x0b\x32\x1f.snakepit.StreamStart.ArgsEntry\x12\x12\n\ntimeout_ms\x18\x04 \x01(\x05\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x1e\n\x05\x63odec\x18\x06 \x01(\x0e\x32\x0f.snakepit.Codec\x12\x35\n\x08metadata\x18\x07 \x03(\x0b\x32#.snakepit.StreamStart.MetadataEntry\x12\x0e\n\x06window\x18\x08 \x01(\r\x12\x12\n\nmax_buffer\x18\t \x01(\x04\x1a+\n\tArgsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"l\n\x0bStreamChunk\x12/\n\x05\x63hunk\x18\x01 \x03(\x0b\x32 .snakepit.StreamChunk.ChunkEntry\x1a,\n\nChunkEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xa6\x01\n\x0bLaneRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12+\n\x07\x65xecute\x18\x02 \x01(\x0b\x32\x18.snakepit.ExecuteRequestH\x00\x12+\n\x07session\x18\x03 \x01(\x0b\x32\x18.snakepit.SessionRequestH\x00\x12&\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x14.snakepit.LaneCancelH\x00\x42\t\n\x07message\"\x0c\n\nLaneCancel\"u\n\tLaneReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12-\n\x08response\x18\x02 \x01(\x0b\x32\x19.snakepit.ExecuteResponseH\x00\x12\"\n\x04part\x18\x03 \x01(\x0b\x32\x12.snakepit.LanePartH\x00\x42\t\n\x07message\"&\n\x08LanePart\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04last\x18\x02 \x01(\x08\"\x0f\n\rHealthRequest\"\x8f\x02\n\x0eHealthResponse\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x11\n\tuptime_ms\x18\x03 \x01(\x03\x12\x17\n\x0f\x61\x63tive_requests\x18\x04 \x01(\r\x12\x16\n\x0etotal_requests\x18\x05 \x01(\x04\x12\x16\n\x0epython_version\x18\x06 \x01(\t\x12\x16\n\x0e\x62ridge_version\x18\x07 \x01(\t\x12\x11\n\ttransport\x18\x08 \x01(\t\x12\x1f\n\x06\x63odecs\x18\t \x03(\x0e\x32\x0f.snakepit.Codec\x12\x11\n\trss_bytes\x18\n \x01(\x04\x12\x10\n\x08\x63ommands\x18\x0b \x03(\t\x12\x0c\n\x04lane\x18\x0c \x01(\x08**\n\x05\x43odec\x12\x0e\n\nCODEC_JSON\x10\x00\x12\x11\n\rCODEC_MSGPACK\x10\x01\x32\xbe\x04\n\x0eSnakepitBridge\x12>\n\x07\x45xecute\x12\x18.snakepit.ExecuteRequest\x1a\x19.snakepit.ExecuteResponse\x12\x45\n\rExecuteStream\x12\x18.snakepit.ExecuteRequest\x1a\x18.snakepit.StreamResponse0\x01\x12G\n\x10\x45xecuteInSession\x12\x18.snakepit.SessionRequest\x1a\x19.snakepit.ExecuteResponse\x12N\n\x16\x45xecuteInSessionStream\x12\x18.snakepit.SessionRequest\x1a\x18.snakepit.StreamResponse0\x01\x12;\n\x06Health\x12\x17.snakepit.HealthRequest\x1a\x18.snakepit.HealthResponse\x12\x36\n\x04Lane\x12\x15.snakepit.LaneRequest\x1a\x13.snakepit.LaneReply(\x01\x30\x01\x12K\n\x13\x45xecuteClientStream\x12\x17.snakepit.StreamRequest\x1a\x19.snakepit.ExecuteResponse(\x01\x12J\n\x11\x45xecuteBidiStream\x12\x17.snakepit.StreamRequest\x1a\x18.snakepit.StreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,8 +39,8 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_STREAMSTART_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_STREAMCHUNK_CHUNKENTRY']._options = None
   _globals['_STREAMCHUNK_CHUNKENTRY']._serialized_options = b'8\001'
-  _globals['_CODEC']._serialized_start=2460
-  _globals['_CODEC']._serialized_end=2502
+  _globals['_CODEC']._serialized_start=2581
+  _globals['_CODEC']._serialized_end=2623
   _globals['_EXECUTEREQUEST']._serialized_start=50
   _globals['_EXECUTEREQUEST']._serialized_end=357
   _globals['_EXECUTEREQUEST_ARGSENTRY']._serialized_start=265
@@ -58,35 +58,37 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_EXECUTERESPONSE_RESULTENTRY']._serialized_start=886
   _globals['_EXECUTERESPONSE_RESULTENTRY']._serialized_end=931
   _globals['_STREAMRESPONSE']._serialized_start=934
-  _globals['_STREAMRESPONSE']._serialized_end=1171
-  _globals['_STREAMRESPONSE_CHUNKENTRY']._serialized_start=1127
-  _globals['_STREAMRESPONSE_CHUNKENTRY']._serialized_end=1171
-  _globals['_ERRORDETAIL']._serialized_start=1173
-  _globals['_ERRORDETAIL']._serialized_end=1269
-  _globals['_STREAMREQUEST']._serialized_start=1271
-  _globals['_STREAMREQUEST']._serialized_end=1394
-  _globals['_STREAMSTART']._serialized_start=1397
-  _globals['_STREAMSTART']._serialized_end=1715
+  _globals['_STREAMRESPONSE']._serialized_end=1184
+  _globals['_STREAMRESPONSE_CHUNKENTRY']._serialized_start=1140
+  _globals['_STREAMRESPONSE_CHUNKENTRY']._serialized_end=1184
+  _globals['_ERRORDETAIL']._serialized_start=1186
+  _globals['_ERRORDETAIL']._serialized_end=1282
+  _globals['_STREAMREQUEST']._serialized_start=1285
+  _globals['_STREAMREQUEST']._serialized_end=1466
+  _globals['_HALFCLOSE']._serialized_start=1468
+  _globals['_HALFCLOSE']._serialized_end=1479
+  _globals['_STREAMSTART']._serialized_start=1482
+  _globals['_STREAMSTART']._serialized_end=1836
   _globals['_STREAMSTART_ARGSENTRY']._serialized_start=265
   _globals['_STREAMSTART_ARGSENTRY']._serialized_end=308
   _globals['_STREAMSTART_METADATAENTRY']._serialized_start=310
   _globals['_STREAMSTART_METADATAENTRY']._serialized_end=357
-  _globals['_STREAMCHUNK']._serialized_start=1717
-  _globals['_STREAMCHUNK']._serialized_end=1825
-  _globals['_STREAMCHUNK_CHUNKENTRY']._serialized_start=1127
-  _globals['_STREAMCHUNK_CHUNKENTRY']._serialized_end=1171
-  _globals['_LANEREQUEST']._serialized_start=1828
-  _globals['_LANEREQUEST']._serialized_end=1994
-  _globals['_LANECANCEL']._serialized_start=1996
-  _globals['_LANECANCEL']._serialized_end=2008
-  _globals['_LANEREPLY']._serialized_start=2010
-  _globals['_LANEREPLY']._serialized_end=2127
-  _globals['_LANEPART']._serialized_start=2129
-  _globals['_LANEPART']._serialized_end=2167
-  _globals['_HEALTHREQUEST']._serialized_start=2169
-  _globals['_HEALTHREQUEST']._serialized_end=2184
-  _globals['_HEALTHRESPONSE']._serialized_start=2187
-  _globals['_HEALTHRESPONSE']._serialized_end=2458
-  _globals['_SNAKEPITBRIDGE']._serialized_start=2505
-  _globals['_SNAKEPITBRIDGE']._serialized_end=3079
+  _globals['_STREAMCHUNK']._serialized_start=1838
+  _globals['_STREAMCHUNK']._serialized_end=1946
+  _globals['_STREAMCHUNK_CHUNKENTRY']._serialized_start=1140
+  _globals['_STREAMCHUNK_CHUNKENTRY']._serialized_end=1184
+  _globals['_LANEREQUEST']._serialized_start=1949
+  _globals['_LANEREQUEST']._serialized_end=2115
+  _globals['_LANECANCEL']._serialized_start=2117
+  _globals['_LANECANCEL']._serialized_end=2129
+  _globals['_LANEREPLY']._serialized_start=2131
+  _globals['_LANEREPLY']._serialized_end=2248
+  _globals['_LANEPART']._serialized_start=2250
+  _globals['_LANEPART']._serialized_end=2288
+  _globals['_HEALTHREQUEST']._serialized_start=2290
+  _globals['_HEALTHREQUEST']._serialized_end=2305
+  _globals['_HEALTHRESPONSE']._serialized_start=2308
+  _globals['_HEALTHRESPONSE']._serialized_end=2579
+  _globals['_SNAKEPITBRIDGE']._serialized_start=2626
+  _globals['_SNAKEPITBRIDGE']._serialized_end=3200
 # @@protoc_insertion_point(module_scope)

@@ -99,7 +99,7 @@ class ExecuteResponse(_message.Message):
     def __init__(self, success: bool = ..., result: _Optional[_Mapping[str, bytes]] = ..., error: _Optional[str] = ..., timestamp: _Optional[int] = ..., codec: _Optional[_Union[Codec, str]] = ..., detail: _Optional[_Union[ErrorDetail, _Mapping]] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
-    __slots__ = ("is_final", "chunk", "error", "timestamp", "codec", "detail")
+    __slots__ = ("is_final", "chunk", "error", "timestamp", "codec", "detail", "ack")
     class ChunkEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -113,13 +113,15 @@ class StreamResponse(_message.Message):
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    ACK_FIELD_NUMBER: _ClassVar[int]
     is_final: bool
     chunk: _containers.ScalarMap[str, bytes]
     error: str
     timestamp: int
     codec: Codec
     detail: ErrorDetail
-    def __init__(self, is_final: bool = ..., chunk: _Optional[_Mapping[str, bytes]] = ..., error: _Optional[str] = ..., timestamp: _Optional[int] = ..., codec: _Optional[_Union[Codec, str]] = ..., detail: _Optional[_Union[ErrorDetail, _Mapping]] = ...) -> None: ...
+    ack: int
+    def __init__(self, is_final: bool = ..., chunk: _Optional[_Mapping[str, bytes]] = ..., error: _Optional[str] = ..., timestamp: _Optional[int] = ..., codec: _Optional[_Union[Codec, str]] = ..., detail: _Optional[_Union[ErrorDetail, _Mapping]] = ..., ack: _Optional[int] = ...) -> None: ...
 
 class ErrorDetail(_message.Message):
     __slots__ = ("type", "message", "traceback", "retryable", "kind")
@@ -136,17 +138,25 @@ class ErrorDetail(_message.Message):
     def __init__(self, type: _Optional[str] = ..., message: _Optional[str] = ..., traceback: _Optional[str] = ..., retryable: bool = ..., kind: _Optional[str] = ...) -> None: ...
 
 class StreamRequest(_message.Message):
-    __slots__ = ("start", "chunk", "abort")
+    __slots__ = ("start", "chunk", "abort", "half_close", "ack")
     START_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     ABORT_FIELD_NUMBER: _ClassVar[int]
+    HALF_CLOSE_FIELD_NUMBER: _ClassVar[int]
+    ACK_FIELD_NUMBER: _ClassVar[int]
     start: StreamStart
     chunk: StreamChunk
     abort: str
-    def __init__(self, start: _Optional[_Union[StreamStart, _Mapping]] = ..., chunk: _Optional[_Union[StreamChunk, _Mapping]] = ..., abort: _Optional[str] = ...) -> None: ...
+    half_close: HalfClose
+    ack: int
+    def __init__(self, start: _Optional[_Union[StreamStart, _Mapping]] = ..., chunk: _Optional[_Union[StreamChunk, _Mapping]] = ..., abort: _Optional[str] = ..., half_close: _Optional[_Union[HalfClose, _Mapping]] = ..., ack: _Optional[int] = ...) -> None: ...
+
+class HalfClose(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class StreamStart(_message.Message):
-    __slots__ = ("command", "session_id", "args", "timeout_ms", "request_id", "codec", "metadata")
+    __slots__ = ("command", "session_id", "args", "timeout_ms", "request_id", "codec", "metadata", "window", "max_buffer")
     class ArgsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -168,6 +178,8 @@ class StreamStart(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    MAX_BUFFER_FIELD_NUMBER: _ClassVar[int]
     command: str
     session_id: str
     args: _containers.ScalarMap[str, bytes]
@@ -175,7 +187,9 @@ class StreamStart(_message.Message):
     request_id: str
     codec: Codec
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, command: _Optional[str] = ..., session_id: _Optional[str] = ..., args: _Optional[_Mapping[str, bytes]] = ..., timeout_ms: _Optional[int] = ..., request_id: _Optional[str] = ..., codec: _Optional[_Union[Codec, str]] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    window: int
+    max_buffer: int
+    def __init__(self, command: _Optional[str] = ..., session_id: _Optional[str] = ..., args: _Optional[_Mapping[str, bytes]] = ..., timeout_ms: _Optional[int] = ..., request_id: _Optional[str] = ..., codec: _Optional[_Union[Codec, str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., window: _Optional[int] = ..., max_buffer: _Optional[int] = ...) -> None: ...
 
 class StreamChunk(_message.Message):
     __slots__ = ("chunk",)

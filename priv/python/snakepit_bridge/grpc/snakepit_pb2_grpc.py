@@ -109,6 +109,11 @@ class SnakepitBridgeServicer(object):
 
     def ExecuteBidiStream(self, request_iterator, context):
         """Chunks in, chunks out, independently. The first message is the start.
+
+        With a window in the start, both sides keep exact credit: at most so many
+        chunks (and bytes) of either direction may be out before the other side has
+        acknowledged some. Every shape of a stream can be run this way, a stream of
+        responses alone too. Without a window HTTP/2 flow control is all there is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support import make_call
+
+from snakepit_bridge import _registry
+from snakepit_bridge._dispatcher import Dispatcher
+from snakepit_bridge._entry import Entry
+from snakepit_bridge._registry import Handler, Registry
+
+if TYPE_CHECKING:
+    from snakepit_bridge._registry import Kind
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """A registry of this test's own, which the decorators use."""
+    own = Registry()
+    monkeypatch.setattr(_registry, "default", own)
+    return own
+
+
+@pytest.fixture
+def dispatcher(registry: Registry) -> Iterator[Dispatcher]:
+    dispatcher = Dispatcher("worker-1")
+    yield dispatcher
+    dispatcher.stop()
+
+
+@pytest.fixture
+def entry(dispatcher: Dispatcher) -> Callable[..., Entry]:
+    """Makes an entry of a function, as decorating it would."""
+
+    def make(function: Callable[..., Any], kind: Kind = "command") -> Entry:
+        return Entry(Handler("test", kind, function), dispatcher.sessions)
+
+    return make
+
+
+@pytest.fixture
+def invoke(entry: Callable[..., Entry]) -> Callable[..., Any]:
+    """Calls a function as a command, with the arguments that a caller would send."""
+
+    def run(function: Callable[..., Any], /, **args: Any) -> Any:
+        return entry(function).invoke(args, make_call())
+
+    return run
