@@ -1,0 +1,107 @@
+defmodule Snakepit.ConfigTest do
+  # The application environment is shared.
+  use ExUnit.Case, async: false
+
+  alias Snakepit.Config
+
+  describe "new!/1" do
+    test "fills in the defaults" do
+      config = Config.new!([])
+      assert config.name == :default
+      assert config.adapter == Snakepit.Adapters.GRPCPython
+      assert config.pool_size == System.schedulers_online()
+      assert config.max_concurrent_streams == 10
+      assert config.base_port == nil
+      assert config.health == %{interval: 5_000, timeout: 2_000, max_misses: 3}
+      assert %{path: [], modules: [], args: [], env: %{}} = config.python
+    end
+
+    test "takes maps as well as keyword lists" do
+      config = Config.new!(%{pool_size: 2, python: %{modules: ["a.b"], env: [A: "1"]}})
+      assert config.pool_size == 2
+      assert %{modules: ["a.b"], env: %{"A" => "1"}} = config.python
+    end
+
+    test "knows what an unknown option was meant to be" do
+      assert_raise ArgumentError, ~r/unknown option :pool_sise, did you mean :pool_size\?/, fn ->
+        Config.new!(pool_sise: 1)
+      end
+
+      assert_raise ArgumentError,
+                   ~r/:python: unknown option :module, did you mean :modules/,
+                   fn ->
+                     Config.new!(python: [module: "a"])
+                   end
+
+      assert_raise ArgumentError, ~r/unknown option :zzz, expected one of :name/, fn ->
+        Config.new!(zzz: 1)
+      end
+    end
+
+    test "says what it expected" do
+      for {option, expected} <- [
+            {{:pool_size, 0}, ~r/:pool_size expected a positive integer, got 0/},
+            {{:queue_limit, -1}, ~r/:queue_limit expected a non-negative integer, got -1/},
+            {{:queue_timeout, :never},
+             ~r/expected a number of milliseconds or :infinity, got :never/},
+            {{:base_port, 70_000}, ~r/expected a port number, got 70000/},
+            {{:transport, :carrier_pigeon},
+             ~r/expected one of :native, :grpcio, got :carrier_pigeon/},
+            {{:python, "python3"}, ~r/expected options \[:executable.*got "python3"/},
+            {{:python, [path: "lib"]}, ~r/:python: option :path expected a list, each a string/},
+            {{:python, [env: [A: 1]]}, ~r/expected names and values as strings/},
+            {{:name, nil}, ~r/expected an atom, got nil/}
+          ] do
+        assert_raise ArgumentError, expected, fn -> Config.new!([option]) end
+      end
+    end
+  end
+
+  describe "from_env/0" do
+    setup do
+      before = Application.get_all_env(:snakepit)
+
+      on_exit(fn ->
+        for {key, _value} <- Application.get_all_env(:snakepit),
+            do: Application.delete_env(:snakepit, key)
+
+        Application.put_all_env(snakepit: before)
+      end)
+    end
+
+    test "is :none without configuration" do
+      assert Config.from_env() == :none
+    end
+
+    test "reads the form of the guides" do
+      Application.put_env(:snakepit, :adapter_module, Snakepit.Adapters.GRPCPython)
+
+      Application.put_env(:snakepit, :grpc_config, %{
+        base_port: 50_051,
+        port_range: 100,
+        max_concurrent_streams: 10,
+        connection_timeout: 10_000,
+        stream_timeout: 300_000
+      })
+
+      Application.put_env(:snakepit, :pool_config, %{pool_size: 16, worker_init_timeout: 30_000})
+
+      assert {:ok, options} = Config.from_env()
+      config = Config.new!(options)
+      assert config.adapter == Snakepit.Adapters.GRPCPython
+      assert config.base_port == 50_051
+      assert config.pool_size == 16
+    end
+
+    test "the pool's own setting wins over the one on top" do
+      Application.put_env(:snakepit, :worker_init_timeout, 1_000)
+      Application.put_env(:snakepit, :pool_config, pool_size: 2)
+      assert {:ok, options} = Config.from_env()
+      assert Config.new!(options).worker_init_timeout == 1_000
+
+      Application.put_env(:snakepit, :pool_config, %{worker_init_timeout: 2_000})
+      assert {:ok, options} = Config.from_env()
+      assert Config.new!(options).worker_init_timeout == 2_000
+    end
+  end
+end
