@@ -19,12 +19,14 @@ defmodule Snakepit.GRPC.Native do
           metadata :: map(),
           codec()
         }
+  @type mode :: :batch | :each | :result
+  @type shape :: :server | :client | :bidi
   @type flow ::
           {window :: pos_integer(), max_buffer :: pos_integer(), timeout_ms :: non_neg_integer(),
-           chunk_timeout_ms :: non_neg_integer(), mode :: :batch | :each}
+           chunk_timeout_ms :: non_neg_integer(), mode()}
           | {window :: pos_integer(), max_buffer :: pos_integer(),
-             timeout_ms :: non_neg_integer(), chunk_timeout_ms :: non_neg_integer(),
-             mode :: :batch | :each, when_over :: {pid(), term()}}
+             timeout_ms :: non_neg_integer(), chunk_timeout_ms :: non_neg_integer(), mode(),
+             when_over :: {pid(), term()}}
   @type started :: handle() | {:error, Error.reason()} | :yield
 
   # A library that cannot be loaded must not keep the application from starting: it may
@@ -71,11 +73,25 @@ defmodule Snakepit.GRPC.Native do
   @spec call_large(channel(), reference(), request()) :: started()
   def call_large(_channel, _ref, _request), do: missing()
 
-  @spec stream(channel(), reference(), request(), flow()) :: started()
-  def stream(_channel, _ref, _request, _flow), do: missing()
+  @spec stream(channel(), reference(), request(), flow(), shape()) :: started()
+  def stream(_channel, _ref, _request, _flow, _shape), do: missing()
 
-  @spec stream_large(channel(), reference(), request(), flow()) :: started()
-  def stream_large(_channel, _ref, _request, _flow), do: missing()
+  @spec stream_large(channel(), reference(), request(), flow(), shape()) :: started()
+  def stream_large(_channel, _ref, _request, _flow, _shape), do: missing()
+
+  # `:wait`: taken, but `{ref, :room}` comes before the next may be sent. `:over`: not taken,
+  # because the call has ended.
+  @spec send_chunk(handle(), map()) :: :ok | :wait | :over | {:error, String.t()} | :yield
+  def send_chunk(_handle, _chunk), do: missing()
+
+  @spec send_chunk_large(handle(), map()) :: :ok | :wait | :over | {:error, String.t()}
+  def send_chunk_large(_handle, _chunk), do: missing()
+
+  @spec half_close(handle()) :: :ok
+  def half_close(_handle), do: missing()
+
+  @spec abort_input(handle(), String.t()) :: :ok
+  def abort_input(_handle, _reason), do: missing()
 
   @spec ack(handle(), pos_integer()) :: :ok
   def ack(_handle, _count), do: missing()

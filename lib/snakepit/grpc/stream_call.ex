@@ -119,8 +119,8 @@ defmodule Snakepit.GRPC.StreamCall do
   end
 
   defp native_stream(native, ref, call, flow) do
-    with :yield <- Native.stream(native, ref, call, flow),
-         do: Native.stream_large(native, ref, call, flow)
+    with :yield <- Native.stream(native, ref, call, flow, :server),
+         do: Native.stream_large(native, ref, call, flow, :server)
   end
 
   defp flow(request, timeout, mode) do

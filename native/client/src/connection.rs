@@ -69,6 +69,11 @@ impl Connection {
         self.lane.get().filter(|lane| lane.is_open())
     }
 
+    /// Whether the peer keeps credit on streams, as every peer with a lane does.
+    pub fn peer_keeps_credit(&self) -> bool {
+        self.lane.get().is_some()
+    }
+
     /// Ends every call on this connection with [`CallError::WorkerExited`], now and later.
     pub fn close(&self) {
         self.closed.send_replace(true);

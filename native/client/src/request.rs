@@ -1,5 +1,5 @@
 use snakepit_protocol::pb::{
-    Codec, Entry, ExecuteRequest, LaneRequest, SessionRequest, lane_request,
+    Codec, Entry, ExecuteRequest, LaneRequest, SessionRequest, StreamStart, lane_request,
 };
 
 /// What to run on a worker.
@@ -53,6 +53,19 @@ impl Request {
                 codec: self.codec.into(),
                 metadata: self.metadata,
             }),
+        }
+    }
+
+    pub(crate) fn into_start(self) -> StreamStart {
+        StreamStart {
+            command: self.command,
+            session_id: self.session_id.unwrap_or_default(),
+            args: self.args,
+            timeout_ms: i32::try_from(self.timeout_ms).unwrap_or(i32::MAX),
+            request_id: self.request_id,
+            codec: self.codec.into(),
+            metadata: self.metadata,
+            ..StreamStart::default()
         }
     }
 

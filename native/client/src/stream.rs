@@ -1,14 +1,16 @@
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use prost::Message as _;
-use snakepit_protocol::pb::StreamResponse;
+use snakepit_protocol::pb::{ExecuteResponse, StreamResponse, StreamShape};
 use tokio::time::{Instant, sleep_until};
 use tonic::Streaming;
 
 use crate::request::Message;
-use crate::{CallError, Connection, Credit, Request};
+use crate::uplink::Messages;
+use crate::{CallError, Connection, Pace, Request, Uplink};
 
 /// At most so many chunks go to the consumer in one piece.
 const BATCH: usize = 64;
@@ -31,48 +33,157 @@ pub trait Sink: Send {
     fn chunks(&mut self, chunks: Vec<StreamResponse>) -> bool;
 }
 
-/// Runs one server stream into `sink`, reading a message only while there is `credit` for it: a
-/// slow consumer closes the HTTP/2 window, and the Python generator is not asked for its next
-/// item. Dropping the future resets the stream.
-///
-/// Ends with `Ok` after exactly one final chunk. An error of the handler arrives as the final
-/// chunk (with its error text in it) and then as the result.
-pub async fn stream(
-    connection: &Connection,
-    request: Request,
-    credit: &Credit,
+/// Which RPC a stream is, for a peer that keeps no credit; with the others it is always the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One request, many chunks.
+    Server,
+    /// Many chunks in, one result: it arrives as the final chunk.
+    Client,
+    /// Chunks in both directions.
+    Bidi,
+}
+
+impl From<Shape> for StreamShape {
+    fn from(shape: Shape) -> Self {
+        match shape {
+            Shape::Server => StreamShape::Server,
+            Shape::Client => StreamShape::Client,
+            Shape::Bidi => StreamShape::Bidi,
+        }
+    }
+}
+
+/// One stream, ready to run.
+#[derive(Debug)]
+pub struct Stream {
+    connection: Connection,
+    opening: Opening,
+    pace: Arc<Pace>,
     deadlines: Deadlines,
-    sink: &mut impl Sink,
-) -> Result<(), CallError> {
+}
+
+#[derive(Debug)]
+enum Opening {
+    Request(Box<Request>),
+    Uplink(Arc<Uplink>, Shape),
+}
+
+impl Stream {
+    /// A stream over an [`Uplink`], which holds its request.
+    pub fn over_uplink(
+        connection: Connection,
+        uplink: Arc<Uplink>,
+        shape: Shape,
+        pace: Arc<Pace>,
+        deadlines: Deadlines,
+    ) -> Self {
+        Stream { connection, opening: Opening::Uplink(uplink, shape), pace, deadlines }
+    }
+
+    /// A server stream from a peer that keeps no credit.
+    pub fn plain(
+        connection: Connection,
+        request: Request,
+        pace: Arc<Pace>,
+        deadlines: Deadlines,
+    ) -> Self {
+        Stream { connection, opening: Opening::Request(Box::new(request)), pace, deadlines }
+    }
+
+    /// Runs the stream into `sink`. Dropping the future resets the stream.
+    ///
+    /// Ends with `Ok` after exactly one final chunk. An error of the handler arrives as the final
+    /// chunk (with its error text in it) and then as the result.
+    pub async fn run(self, sink: &mut impl Sink) -> Result<(), CallError> {
+        let Stream { connection, opening, pace, deadlines } = self;
+        let uplink = match &opening {
+            Opening::Uplink(uplink, _) => Some(Arc::clone(uplink)),
+            Opening::Request(_) => None,
+        };
+        // However this ends, the request side ends with it.
+        let _closing = uplink.as_deref().map(Closing);
+        let call = async {
+            let chunks = match open(&connection, opening).await? {
+                Opened::Chunks(chunks) => chunks,
+                Opened::Result(response) => return only(*response, sink),
+            };
+            let pump = Pump {
+                chunks,
+                pace: &pace,
+                uplink: uplink.as_deref(),
+                chunk_timeout: deadlines.chunk,
+            };
+            pump.run(sink).await
+        };
+        tokio::select! {
+            biased;
+            result = connection.until_closed(call) => result,
+            () = reached(deadlines.call) => Err(CallError::DeadlineExceeded),
+        }
+    }
+}
+
+struct Closing<'a>(&'a Uplink);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+enum Opened {
+    Chunks(Box<Streaming<StreamResponse>>),
+    Result(Box<ExecuteResponse>),
+}
+
+async fn open(connection: &Connection, opening: Opening) -> Result<Opened, CallError> {
     let mut client = connection.client();
-    let call = async move {
-        let opened = match request.into_message() {
+    let chunks = match opening {
+        Opening::Uplink(uplink, Shape::Client) if !uplink.peer_keeps_credit() => {
+            let request = connection.request(Messages(uplink));
+            let response = client.execute_client_stream(request).await?.into_inner();
+            return Ok(Opened::Result(Box::new(response)));
+        }
+        Opening::Uplink(uplink, _) => {
+            client.execute_bidi_stream(connection.request(Messages(uplink))).await
+        }
+        Opening::Request(request) => match request.into_message() {
             Message::Execute(message) => client.execute_stream(connection.request(message)).await,
             Message::Session(message) => {
                 client.execute_in_session_stream(connection.request(message)).await
             }
-        };
-        Pump { chunks: opened?.into_inner(), credit, chunk_timeout: deadlines.chunk }
-            .run(sink)
-            .await
+        },
     };
-    tokio::select! {
-        biased;
-        result = connection.until_closed(call) => result,
-        () = reached(deadlines.call) => Err(CallError::DeadlineExceeded),
-    }
+    Ok(Opened::Chunks(Box::new(chunks?.into_inner())))
+}
+
+/// The one response of a client stream, as the final chunk it would be elsewhere.
+fn only(response: ExecuteResponse, sink: &mut impl Sink) -> Result<(), CallError> {
+    let chunk = StreamResponse {
+        is_final: true,
+        chunk: response.result,
+        error: response.error,
+        timestamp: response.timestamp,
+        codec: response.codec,
+        detail: response.detail,
+        ack: 0,
+    };
+    let end = end_of(&chunk).unwrap_or(Ok(()));
+    if sink.chunks(vec![chunk]) { end } else { Err(CallError::Cancelled) }
 }
 
 struct Pump<'a> {
-    chunks: Streaming<StreamResponse>,
-    credit: &'a Credit,
+    chunks: Box<Streaming<StreamResponse>>,
+    pace: &'a Pace,
+    uplink: Option<&'a Uplink>,
     chunk_timeout: Option<Duration>,
 }
 
 impl Pump<'_> {
     async fn run(mut self, sink: &mut impl Sink) -> Result<(), CallError> {
         loop {
-            self.credit.wait().await;
+            self.pace.wait().await;
             let silence_ends = self.chunk_timeout.map(|silence| Instant::now() + silence);
             let first = tokio::select! {
                 biased;
@@ -107,11 +218,14 @@ impl Pump<'_> {
         loop {
             match next {
                 Some(Ok(chunk)) => {
-                    self.credit.spend(chunk.encoded_len());
-                    let end = end_of(&chunk);
-                    batch.push(chunk);
-                    if end.is_some() {
-                        return (batch, end);
+                    self.note_acks(&chunk);
+                    if !is_ack_only(&chunk) {
+                        self.pace.spend(chunk.encoded_len());
+                        let end = end_of(&chunk);
+                        batch.push(chunk);
+                        if end.is_some() {
+                            return (batch, end);
+                        }
                     }
                 }
                 Some(Err(status)) => return (batch, Some(Err(status.into()))),
@@ -120,7 +234,7 @@ impl Pump<'_> {
                     return (batch, Some(Err(CallError::Protocol(error))));
                 }
             }
-            if batch.len() == BATCH || !self.credit.available() {
+            if batch.len() == BATCH || !self.pace.available() {
                 return (batch, None);
             }
             match self.chunks.next().now_or_never() {
@@ -129,6 +243,18 @@ impl Pump<'_> {
             }
         }
     }
+
+    fn note_acks(&self, chunk: &StreamResponse) {
+        if let Some(uplink) = self.uplink
+            && chunk.ack > 0
+        {
+            uplink.acknowledged(chunk.ack as usize);
+        }
+    }
+}
+
+fn is_ack_only(chunk: &StreamResponse) -> bool {
+    chunk.ack > 0 && !chunk.is_final && chunk.chunk.is_empty()
 }
 
 fn end_of(chunk: &StreamResponse) -> Option<Result<(), CallError>> {

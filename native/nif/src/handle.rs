@@ -1,5 +1,5 @@
 use rustler::{Atom, Env, LocalPid, Monitor, Resource, ResourceArc};
-use snakepit_client::{Credit, Speaker, Ticket};
+use snakepit_client::{Pace, Speaker, Ticket, Uplink};
 use std::sync::Arc;
 use tokio::task::AbortHandle;
 
@@ -11,7 +11,13 @@ use crate::mailbox::Mailbox;
 pub(crate) struct Handle {
     speaker: Speaker<Mailbox>,
     call: Call,
-    credit: Option<Arc<Credit>>,
+    flow: Option<Flow>,
+}
+
+/// What a stream takes from its caller.
+pub(crate) struct Flow {
+    pub(crate) pace: Arc<Pace>,
+    pub(crate) uplink: Option<Arc<Uplink>>,
 }
 
 /// Where the call runs.
@@ -21,8 +27,13 @@ pub(crate) enum Call {
 }
 
 impl Handle {
-    pub(crate) fn new(speaker: Speaker<Mailbox>, call: Call, credit: Option<Arc<Credit>>) -> Self {
-        Handle { speaker, call, credit }
+    pub(crate) fn new(speaker: Speaker<Mailbox>, call: Call, flow: Option<Flow>) -> Self {
+        Handle { speaker, call, flow }
+    }
+
+    /// The caller's own half of the stream, where it has one.
+    pub(crate) fn uplink(&self) -> Option<&Uplink> {
+        self.flow.as_ref().and_then(|flow| flow.uplink.as_deref())
     }
 
     fn cancel(&self) {
@@ -61,8 +72,8 @@ fn cancel(handle: ResourceArc<Handle>) -> Atom {
 /// Grants a stream credit for `chunks` more.
 #[rustler::nif]
 fn ack(handle: ResourceArc<Handle>, chunks: usize) -> Atom {
-    if let Some(credit) = &handle.credit {
-        credit.acknowledge(chunks);
+    if let Some(flow) = &handle.flow {
+        flow.pace.acknowledge(chunks);
     }
     atoms::ok()
 }

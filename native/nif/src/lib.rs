@@ -3,6 +3,7 @@
 //!
 //! - [`channel`]: one resource per worker;
 //! - [`call`], [`stream`]: one [`handle`] per call, which owns it;
+//! - [`input`]: the chunks that callers send;
 //! - [`mailbox`]: the messages; [`reason`]: errors as Elixir knows them;
 //! - [`term`]: Erlang terms to MessagePack and back.
 
@@ -10,6 +11,7 @@ mod atoms;
 mod call;
 mod channel;
 mod handle;
+mod input;
 mod mailbox;
 mod reason;
 mod request;

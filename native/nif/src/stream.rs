@@ -3,15 +3,15 @@ use std::time::Duration;
 
 use rustler::types::atom::Atom;
 use rustler::{Encoder, Env, LocalPid, NifResult, ResourceArc, Term};
-use snakepit_client::{CallError, Credit, Deadlines, Sink, Speaker};
+use snakepit_client::{CallError, Deadlines, Pace, Request, Shape, Sink, Speaker, Stream, Uplink};
 use snakepit_protocol::pb::StreamResponse;
 use snakepit_protocol::value::ValueError;
 use tokio::time::Instant;
 
 use crate::channel::ChannelResource;
-use crate::handle::{Call, Handle};
+use crate::handle::{self, Call, Handle};
 use crate::mailbox::{self, Dress, Farewell, LastWords, Mailbox};
-use crate::reason::{self, CallNames, Shape};
+use crate::reason::{self, CallNames};
 use crate::{atoms, request, runtime, term};
 
 /// How a stream is consumed:
@@ -21,8 +21,19 @@ struct Flow<'a> {
     window: usize,
     max_buffer: usize,
     deadlines: Deadlines,
-    each: bool,
+    mode: Mode,
     farewell: Option<(LocalPid, Term<'a>)>,
+}
+
+/// What becomes of the chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Those that are ready together are one message.
+    Batch,
+    /// Each is a message.
+    Each,
+    /// The final one is the result of the call, and there is no other.
+    Result,
 }
 
 impl<'a> Flow<'a> {
@@ -43,12 +54,26 @@ impl<'a> Flow<'a> {
             call: limit(timeout).map(|timeout| Instant::now() + timeout),
             chunk: limit(silence),
         };
-        Ok(Flow { window, max_buffer, deadlines, each: mode == atoms::each(), farewell })
+        let mode = match mode {
+            mode if mode == atoms::each() => Mode::Each,
+            mode if mode == atoms::result() => Mode::Result,
+            _ => Mode::Batch,
+        };
+        Ok(Flow { window, max_buffer, deadlines, mode, farewell })
     }
 }
 
-/// Starts a server stream. Returns its handle, `{:error, reason}`, or `:yield` when the arguments
-/// are too much for one time slice.
+fn shape(atom: Atom) -> NifResult<Shape> {
+    match atom {
+        atom if atom == atoms::server() => Ok(Shape::Server),
+        atom if atom == atoms::client() => Ok(Shape::Client),
+        atom if atom == atoms::bidi() => Ok(Shape::Bidi),
+        _ => Err(rustler::Error::BadArg),
+    }
+}
+
+/// Starts a stream of the given shape: `:server`, `:client` or `:bidi`. Returns its handle,
+/// `{:error, reason}`, or `:yield` when the arguments are too much for one time slice.
 #[rustler::nif]
 fn stream<'a>(
     env: Env<'a>,
@@ -56,8 +81,9 @@ fn stream<'a>(
     reference: Term<'a>,
     request: Term<'a>,
     flow: Term<'a>,
+    shape: Atom,
 ) -> NifResult<Term<'a>> {
-    start(env, channel, reference, request, flow, true)
+    start(env, channel, reference, request, flow, shape, true)
 }
 
 /// The same on a dirty scheduler, for arguments of any size.
@@ -68,8 +94,9 @@ fn stream_large<'a>(
     reference: Term<'a>,
     request: Term<'a>,
     flow: Term<'a>,
+    shape: Atom,
 ) -> NifResult<Term<'a>> {
-    start(env, channel, reference, request, flow, false)
+    start(env, channel, reference, request, flow, shape, false)
 }
 
 fn start<'a>(
@@ -78,9 +105,10 @@ fn start<'a>(
     reference: Term<'a>,
     request: Term<'a>,
     flow: Term<'a>,
+    shape: Atom,
     bounded: bool,
 ) -> NifResult<Term<'a>> {
-    let flow = Flow::decode(flow)?;
+    let (flow, shape) = (Flow::decode(flow)?, self::shape(shape)?);
     let request = match request::decode(env, &channel, request, bounded)? {
         Ok(request) => request,
         Err(refusal) => return Ok(refusal),
@@ -91,53 +119,85 @@ fn start<'a>(
         worker_id: channel.worker_id(),
     };
     let Some(runtime) = runtime::handle() else {
-        let reason = reason::encode(env, &CallError::Busy, &names, Shape::Stream);
+        let reason = reason::encode(env, &CallError::Busy, &names, reason::Shape::Stream);
         return Ok((atoms::error(), reason).encode(env));
     };
     let owner = env.pid();
-    let dress = if flow.each { Dress::Tagged } else { Dress::Plain };
+    let dress = if flow.mode == Mode::Each { Dress::Tagged } else { Dress::Plain };
     let farewell = flow.farewell.map(|(pid, message)| Farewell::new(pid, message));
     let speaker = Speaker::new(Mailbox::new(owner, reference, dress, farewell));
-    let credit = Arc::new(Credit::new(flow.window, flow.max_buffer));
+    let (stream, flow_control) = prepare(&channel, request, &flow, shape, &speaker);
 
-    let task = runtime.spawn({
-        let (connection, credit) = (channel.connection().clone(), Arc::clone(&credit));
-        let last_words = LastWords { speaker: speaker.clone(), names: names.clone() };
-        let deadlines = flow.deadlines;
-        let mut sink = TermSink { speaker: speaker.clone(), names, each: flow.each, broken: None };
-        async move {
-            let _last_words = last_words;
-            let streamed =
-                snakepit_client::stream(&connection, request, &credit, deadlines, &mut sink).await;
-            sink.end(streamed);
-        }
+    let last_words = LastWords { speaker: speaker.clone(), names: names.clone() };
+    let mut sink = TermSink::new(speaker.clone(), names, flow.mode);
+    let task = runtime.spawn(async move {
+        let _last_words = last_words;
+        let streamed = stream.run(&mut sink).await;
+        sink.end(streamed);
     });
     let call = Call::Task(task.abort_handle());
-    let handle = ResourceArc::new(Handle::new(speaker, call, Some(credit)));
+    let handle = ResourceArc::new(Handle::new(speaker, call, Some(flow_control)));
     // The handle may travel to another process; the stream ends with the one that started it.
     env.monitor(&handle, &owner);
     Ok(handle.encode(env))
+}
+
+fn prepare(
+    channel: &ChannelResource,
+    request: Request,
+    flow: &Flow<'_>,
+    shape: Shape,
+    speaker: &Speaker<Mailbox>,
+) -> (Stream, handle::Flow) {
+    let connection = channel.connection().clone();
+    let peer_keeps_credit = connection.peer_keeps_credit();
+    let (window, max_buffer, deadlines) = (flow.window, flow.max_buffer, flow.deadlines);
+    if shape == Shape::Server && !peer_keeps_credit {
+        let pace = Arc::new(Pace::local(window, max_buffer));
+        let stream = Stream::plain(connection, request, Arc::clone(&pace), deadlines);
+        return (stream, handle::Flow { pace, uplink: None });
+    }
+    let waiting = speaker.clone();
+    let uplink = Uplink::new(request, shape, peer_keeps_credit, window, max_buffer, move || {
+        mailbox::say(&waiting, |env| Some(atoms::room().to_term(env)));
+    });
+    let pace = Arc::new(if peer_keeps_credit {
+        Pace::Peer(Arc::clone(&uplink))
+    } else {
+        Pace::local(window, max_buffer)
+    });
+    let own = (Arc::clone(&uplink), Arc::clone(&pace));
+    let stream = Stream::over_uplink(connection, own.0, shape, own.1, deadlines);
+    (stream, handle::Flow { pace, uplink: Some(uplink) })
 }
 
 /// Turns chunks into messages.
 struct TermSink {
     speaker: Speaker<Mailbox>,
     names: CallNames,
-    each: bool,
+    mode: Mode,
+    result: Option<StreamResponse>,
     broken: Option<ValueError>,
 }
 
 impl Sink for TermSink {
     fn chunks(&mut self, chunks: Vec<StreamResponse>) -> bool {
-        if self.each {
-            chunks.iter().all(|chunk| self.say_one(chunk))
-        } else {
-            self.say_all(&chunks)
+        match self.mode {
+            Mode::Each => chunks.iter().all(|chunk| self.say_one(chunk)),
+            Mode::Batch => self.say_all(&chunks),
+            Mode::Result => {
+                self.result = chunks.into_iter().next_back();
+                true
+            }
         }
     }
 }
 
 impl TermSink {
+    fn new(speaker: Speaker<Mailbox>, names: CallNames, mode: Mode) -> Self {
+        TermSink { speaker, names, mode, result: None, broken: None }
+    }
+
     fn say_one(&mut self, chunk: &StreamResponse) -> bool {
         let broken = &mut self.broken;
         let heard = mailbox::say(&self.speaker, |env| match term::chunk_map(env, chunk) {
@@ -173,10 +233,22 @@ impl TermSink {
             (Some(error), _) => {
                 mailbox::error(env, reason::undecodable(env, &self.names, error, "chunk"))
             }
-            (None, Ok(())) => atoms::done().to_term(env),
+            (None, Ok(())) => self.done(env),
             (None, Err(error)) => {
-                mailbox::error(env, reason::encode(env, error, &self.names, Shape::Stream))
+                mailbox::error(env, reason::encode(env, error, &self.names, reason::Shape::Stream))
             }
         });
+    }
+
+    fn done<'a>(&self, env: Env<'a>) -> Term<'a> {
+        let Some(response) = &self.result else {
+            return atoms::done().to_term(env);
+        };
+        match term::result_map(env, &response.chunk, response.codec()) {
+            Ok(result) => mailbox::tagged(env, atoms::ok(), result),
+            Err(error) => {
+                mailbox::error(env, reason::undecodable(env, &self.names, &error, "result"))
+            }
+        }
     }
 }

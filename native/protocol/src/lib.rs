@@ -1,6 +1,7 @@
 //! Snakepit's wire contract: the generated gRPC messages, and the codec of the values in them.
 //!
 //! - [`pb`]: messages, client and server stubs of `proto/snakepit.proto`;
+//! - [`Credit`]: how far one side of a stream may run ahead of the other;
 //! - [`value`]: MessagePack values, written from and built into whatever each side holds
 //!   (Erlang terms in the NIF, Python objects in the worker).
 
@@ -14,7 +15,10 @@ pub mod pb {
     pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptor.bin");
 }
 
+mod credit;
 pub mod value;
+
+pub use credit::Credit;
 
 /// A reply larger than this does not travel on the lane in one piece, and a request not at all:
 /// it would hold up the small ones behind it.

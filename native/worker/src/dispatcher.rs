@@ -23,6 +23,16 @@ impl Kind {
         })
     }
 
+    /// The function of the Elixir facade that calls such a handler.
+    pub(crate) fn caller(self) -> &'static str {
+        match self {
+            Kind::Command => "execute",
+            Kind::Stream => "execute_stream",
+            Kind::ClientStream => "execute_client_stream",
+            Kind::BidiStream => "execute_bidi_stream",
+        }
+    }
+
     /// As the decorator is called.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 static CANCELLED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static INPUT_FAILED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// Python's own name for the current thread.
 #[allow(unsafe_code)]
@@ -15,10 +16,12 @@ pub(crate) fn current_thread(_py: Python<'_>) -> u64 {
     u64::from(unsafe { ffi::PyThread_get_thread_ident() })
 }
 
-/// Looks up what [`raise`] raises, so that it runs no Python itself. To be called first.
+/// Looks up what is raised here, so that raising runs no Python itself. To be called first.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
-    let class = py.import("snakepit_bridge._exceptions")?.getattr("Cancelled")?;
-    let _ = CANCELLED.set(py, class.cast_into::<PyType>()?.unbind());
+    let exceptions = py.import("snakepit_bridge._exceptions")?;
+    for (slot, name) in [(&CANCELLED, "Cancelled"), (&INPUT_FAILED, "InputFailed")] {
+        let _ = slot.set(py, exceptions.getattr(name)?.cast_into::<PyType>()?.unbind());
+    }
     Ok(())
 }
 
@@ -36,9 +39,19 @@ pub(crate) fn raise(py: Python<'_>, thread: u64) {
 
 /// A `Cancelled` to raise in the current thread.
 pub(crate) fn cancelled(py: Python<'_>) -> PyErr {
-    match CANCELLED.get(py) {
-        Some(class) => PyErr::from_type(class.bind(py).clone(), "the caller has gone"),
-        None => pyo3::exceptions::PyRuntimeError::new_err("the caller has gone"),
+    exception(py, &CANCELLED, "the caller has gone")
+}
+
+/// An `InputFailed` to raise in the current thread.
+pub(crate) fn input_failed(py: Python<'_>, reason: &str) -> PyErr {
+    exception(py, &INPUT_FAILED, reason)
+}
+
+fn exception(py: Python<'_>, class: &PyOnceLock<Py<PyType>>, message: &str) -> PyErr {
+    let message = message.to_owned();
+    match class.get(py) {
+        Some(class) => PyErr::from_type(class.bind(py).clone(), message),
+        None => pyo3::exceptions::PyRuntimeError::new_err(message),
     }
 }
 

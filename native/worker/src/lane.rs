@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use prost::Message;
-use snakepit_protocol::LANE_MESSAGE_LIMIT;
 use snakepit_protocol::pb::{
     ExecuteResponse, LanePart, LaneReply, LaneRequest, lane_reply, lane_request,
 };
+use snakepit_protocol::{Credit, LANE_MESSAGE_LIMIT};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
@@ -39,7 +39,7 @@ pub(crate) fn serve(worker: &Arc<Worker>, mut requests: Streaming<LaneRequest>) 
     let (parts, parts_out) = mpsc::channel(PARTS_WAITING);
     let lane = Arc::new(Lane {
         worker: Arc::clone(worker),
-        replies: Outbox::new(),
+        replies: Outbox::new(Credit::new(0, 0)),
         parts,
         running: Mutex::default(),
     });
@@ -90,7 +90,7 @@ impl Lane {
         let size = response.encoded_len();
         if size <= LANE_MESSAGE_LIMIT {
             let message = Some(lane_reply::Message::Response(response));
-            self.replies.put(LaneReply { id, message }, size);
+            self.replies.put_aside(LaneReply { id, message });
             return;
         }
         let parts = self.parts.clone();

@@ -2,13 +2,16 @@
 //!
 //! A call comes in on the tokio thread ([`service`], [`lane`]), waits for a handler thread
 //! ([`handlers`]), runs there under the GIL ([`unary`], [`streaming`]) or on the asyncio loop
-//! ([`sink`]), and its chunks leave through a bounded [`outbox`]. [`call`] is what both sides know
+//! ([`sink`]). Its chunks leave through a bounded [`outbox`]; those of the caller arrive in an
+//! [`inbox`], and an [`exchange`] holds the two together. [`call`] is what both sides know
 //! of it, and the one place where it is cancelled. [`value`] turns MessagePack into Python objects
 //! and back. [`process`] keeps the worker from outliving its parent, [`server`] ties it together.
 
 mod call;
 mod dispatcher;
+mod exchange;
 mod handlers;
+mod inbox;
 mod inject;
 mod lane;
 mod outbox;
@@ -29,5 +32,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(process::claim_process, module)?)?;
     module.add_function(wrap_pyfunction!(server::serve, module)?)?;
     module.add_class::<call::Call>()?;
+    module.add_class::<inbox::Chunks>()?;
     module.add_class::<sink::Sink>()
 }

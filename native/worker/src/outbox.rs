@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use snakepit_protocol::Credit;
 use tonic::Status;
 
 /// Waits here before HTTP/2 takes it: at most so many messages ...
@@ -24,6 +25,7 @@ pub(crate) struct Outbox<T> {
 struct State<T> {
     messages: VecDeque<(T, usize)>,
     bytes: usize,
+    credit: Credit,
     finished: bool,
     gone: bool,
     reader: Option<Waker>,
@@ -47,19 +49,23 @@ pub(crate) enum Room {
 
 impl<T> State<T> {
     fn full(&self) -> bool {
-        self.messages.len() >= MAX_MESSAGES || self.bytes >= MAX_BYTES
+        self.messages.len() >= MAX_MESSAGES || self.bytes >= MAX_BYTES || !self.credit.available()
     }
 
     fn half_empty(&self) -> bool {
-        self.messages.len() <= MAX_MESSAGES / 2 && self.bytes <= MAX_BYTES / 2
+        self.messages.len() <= MAX_MESSAGES / 2
+            && self.bytes <= MAX_BYTES / 2
+            && self.credit.available()
     }
 }
 
 impl<T> Outbox<T> {
-    pub(crate) fn new() -> Arc<Self> {
+    /// `credit` is what the peer has granted.
+    pub(crate) fn new(credit: Credit) -> Arc<Self> {
         let state = State {
             messages: VecDeque::new(),
             bytes: 0,
+            credit,
             finished: false,
             gone: false,
             reader: None,
@@ -78,10 +84,27 @@ impl<T> Outbox<T> {
         }
     }
 
-    /// Takes a message of `bytes`, whether there is room or not. Returns false when the peer has
-    /// gone.
-    pub(crate) fn put(&self, message: T, bytes: usize) -> bool {
+    /// Takes a chunk of `bytes` on credit. Returns false when the peer has gone.
+    pub(crate) fn put(&self, chunk: T, bytes: usize) -> bool {
         let mut state = self.lock();
+        state.credit.spend(bytes);
+        Self::push(state, chunk, bytes)
+    }
+
+    /// Takes a message that needs no credit and no room, because there are few of its kind.
+    /// Returns false when the peer has gone.
+    pub(crate) fn put_aside(&self, message: T) -> bool {
+        Self::push(self.lock(), message, 0)
+    }
+
+    /// The peer is done with `chunks` more.
+    pub(crate) fn acknowledge(&self, chunks: usize) {
+        let mut state = self.lock();
+        state.credit.acknowledge(chunks);
+        self.tell_producer(state);
+    }
+
+    fn push(mut state: MutexGuard<'_, State<T>>, message: T, bytes: usize) -> bool {
         if state.gone {
             return false;
         }
@@ -151,6 +174,11 @@ impl<T> Outbox<T> {
             return Poll::Pending;
         };
         state.bytes -= bytes;
+        self.tell_producer(state);
+        Poll::Ready(Some(message))
+    }
+
+    fn tell_producer(&self, mut state: MutexGuard<'_, State<T>>) {
         if state.half_empty() {
             let on_room = state.on_room.take();
             drop(state);
@@ -159,7 +187,6 @@ impl<T> Outbox<T> {
                 on_room();
             }
         }
-        Poll::Ready(Some(message))
     }
 
     // Nothing awaits under the lock, and callbacks run after it.

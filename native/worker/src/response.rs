@@ -101,6 +101,23 @@ pub(crate) fn error_chunk(detail: ErrorDetail) -> StreamResponse {
     }
 }
 
+/// Tells the caller that `chunks` more of its chunks were consumed.
+pub(crate) fn ack(chunks: usize) -> StreamResponse {
+    StreamResponse { ack: u32::try_from(chunks).unwrap_or(u32::MAX), ..StreamResponse::default() }
+}
+
+/// The final chunk of a client stream as the response of a unary call.
+pub(crate) fn result_of(chunk: StreamResponse) -> ExecuteResponse {
+    ExecuteResponse {
+        success: chunk.error.is_empty() && chunk.detail.is_none(),
+        result: chunk.chunk,
+        error: chunk.error,
+        timestamp: chunk.timestamp,
+        codec: chunk.codec,
+        detail: chunk.detail,
+    }
+}
+
 fn now() -> i64 {
     UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_nanos() as i64)
 }

@@ -2,22 +2,23 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::StreamExt;
 use snakepit_protocol::pb::snakepit_bridge_server::SnakepitBridge;
 use snakepit_protocol::pb::{
     Codec, Entry, ExecuteRequest, ExecuteResponse, HealthRequest, HealthResponse, LaneReply,
-    LaneRequest, SessionRequest, StreamRequest, StreamResponse,
+    LaneRequest, SessionRequest, StreamRequest,
 };
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::call::{CallState, Head};
-use crate::handlers::{Handlers, Job};
+use crate::exchange::{Chunks, Opening, exchange, server_stream};
+use crate::handlers::Job;
 use crate::lane;
-use crate::outbox::{Outbox, Outgoing};
 use crate::response::{self, Failure};
 use crate::server::Worker;
+use crate::unary;
 use crate::unary::Reply;
-use crate::{streaming, unary};
 
 /// The service of the contract.
 #[derive(Debug, Clone)]
@@ -25,7 +26,6 @@ pub(crate) struct Bridge {
     worker: Arc<Worker>,
 }
 
-type Chunks = Outgoing<StreamResponse>;
 type LaneReplies = Pin<Box<dyn futures_core::Stream<Item = Result<LaneReply, Status>> + Send>>;
 
 impl Bridge {
@@ -43,24 +43,11 @@ impl Bridge {
         self.worker.start_unary(&call.0, args, reply);
         receiver.await.map_err(|_| Status::internal("the handler thread failed on this call"))
     }
+}
 
+impl Bridge {
     fn stream(&self, (head, args): (Head, Vec<Entry>)) -> Chunks {
-        let worker = Arc::clone(&self.worker);
-        let outbox = Outbox::new();
-        let state = worker.calls.open(head);
-        let cancelled = Arc::clone(&state);
-        let outgoing = Outgoing::new(Arc::clone(&outbox), move || cancelled.cancel());
-        let queue = worker.queue_for(&state.head.command);
-        let sent = Arc::clone(&outbox);
-        let job: Job = {
-            let worker = Arc::clone(&worker);
-            Box::new(move |py, thread| streaming::run(py, thread, &worker, state, &args, outbox))
-        };
-        if let Err(failure) = worker.submit(queue, job) {
-            sent.put(response::error_chunk(failure.into_plain_detail()), 0);
-            sent.finish();
-        }
-        outgoing
+        server_stream(&self.worker, Opening::plain(head, args))
     }
 }
 
@@ -72,7 +59,6 @@ impl Worker {
         args: Vec<Entry>,
         reply: Reply,
     ) {
-        let queue = self.queue_for(&state.head.command);
         // The reply goes with the job, and is needed here when the job is not taken.
         let reply = Arc::new(Mutex::new(Some(reply)));
         let refused = Arc::clone(&reply);
@@ -84,24 +70,22 @@ impl Worker {
                 }
             })
         };
-        if let Err(failure) = self.submit(queue, job)
+        if let Err(failure) = self.submit(&state.head.command, job)
             && let Some(reply) = take(&refused)
         {
             reply(response::failure(failure.into_plain_detail()));
         }
     }
 
-    fn queue_for(&self, command: &str) -> &Arc<Handlers> {
-        match self.dispatcher.known(command) {
-            Some(handler) if handler.main_thread => &self.main_thread,
-            _ => &self.handlers,
-        }
-    }
-
-    fn submit(&self, queue: &Arc<Handlers>, job: Job) -> Result<(), Failure> {
+    /// Queues what runs `command`.
+    pub(crate) fn submit(&self, command: &str, job: Job) -> Result<(), Failure> {
         if self.draining.load(Ordering::Acquire) {
             return Err(Failure::Refused("draining", "the worker is stopping"));
         }
+        let queue = match self.dispatcher.known(command) {
+            Some(handler) if handler.main_thread => &self.main_thread,
+            _ => &self.handlers,
+        };
         if queue.submit(job) {
             Ok(())
         } else {
@@ -188,16 +172,22 @@ impl SnakepitBridge for Bridge {
 
     async fn execute_client_stream(
         &self,
-        _request: Request<Streaming<StreamRequest>>,
+        request: Request<Streaming<StreamRequest>>,
     ) -> Result<Response<ExecuteResponse>, Status> {
-        Err(Status::unimplemented("this worker takes no client streams yet"))
+        let mut chunks = exchange(&self.worker, request.into_inner()).await?;
+        while let Some(chunk) = chunks.next().await.transpose()? {
+            if chunk.is_final {
+                return Ok(Response::new(response::result_of(chunk)));
+            }
+        }
+        Err(Status::internal("the handler thread failed on this call"))
     }
 
     async fn execute_bidi_stream(
         &self,
-        _request: Request<Streaming<StreamRequest>>,
+        request: Request<Streaming<StreamRequest>>,
     ) -> Result<Response<Chunks>, Status> {
-        Err(Status::unimplemented("this worker takes no bidirectional streams yet"))
+        exchange(&self.worker, request.into_inner()).await.map(Response::new)
     }
 }
 
@@ -228,7 +218,7 @@ pub(crate) fn from_session(request: SessionRequest) -> (Head, Vec<Entry>) {
 }
 
 /// `time.monotonic()` at the end of `timeout_ms`.
-fn deadline(timeout_ms: i32) -> Option<f64> {
+pub(crate) fn deadline(timeout_ms: i32) -> Option<f64> {
     if timeout_ms <= 0 {
         return None;
     }

@@ -5,6 +5,7 @@ use pyo3::types::PyDict;
 
 use crate::call::{Call, CallState};
 use crate::dispatcher::Handler;
+use crate::inbox::{Chunks, call_back};
 use crate::inject;
 use crate::outbox::Room;
 use crate::response::Failure;
@@ -40,13 +41,15 @@ impl Sink {
         handler: &Handler,
         state: &Arc<CallState>,
         args: Bound<'_, PyDict>,
+        chunks: Option<Chunks>,
         sink: Sink,
     ) {
         let begun = Bound::new(py, sink).and_then(|sink| {
             let call = Bound::new(py, Call { state: Arc::clone(state) })?;
             let runner = worker.dispatcher.async_runner(py)?;
             let entry = handler.entry.bind(py);
-            match runner.call_method1("submit", (entry, args, call, &sink)) {
+            let source = chunks.map(|chunks| Bound::new(py, chunks)).transpose()?;
+            match runner.call_method1("submit", (entry, args, call, &sink, source)) {
                 Ok(task) => {
                     let cancel = runner.getattr("cancel")?;
                     if !state.enter_loop(cancel.clone().unbind(), task.clone().unbind()) {
@@ -124,22 +127,13 @@ impl Sink {
 
     /// Calls `callback()` once, from any thread, when there is room or the peer has gone.
     fn on_room(&self, py: Python<'_>, callback: Py<PyAny>) -> PyResult<()> {
-        let run = move || {
-            Python::attach(|py| {
-                if let Err(error) = callback.call0(py) {
-                    error.print(py);
-                }
-            });
-        };
         let outlet = self.lock();
         let Some(Outlet::Stream(pump)) = &*outlet else {
             return Err(inject::cancelled(py));
         };
-        // Called from the tokio thread it must not wait for the GIL there.
         let runtime = pump.runtime();
-        pump.on_room(move || {
-            runtime.spawn_blocking(run);
-        });
+        // Called from the tokio thread it must not wait for the GIL there.
+        pump.on_room(move || call_back(&runtime, callback));
         Ok(())
     }
 

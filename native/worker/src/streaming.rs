@@ -1,93 +1,115 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::PyIterator;
 use pyo3::types::iterator::PySendResult;
-use snakepit_protocol::pb::{Entry, StreamResponse};
+use pyo3::types::{PyDict, PyIterator};
+use snakepit_protocol::pb::{Entry, StreamResponse, StreamShape};
 
 use crate::call::{Call, CallState};
 use crate::dispatcher::{Handler, Kind};
+use crate::inbox::{Chunks, Inbox};
 use crate::outbox::{Outbox, Room};
 use crate::response::{self, Failure};
 use crate::server::Worker;
 use crate::sink::Sink;
 use crate::value::{DictWriter, arguments};
 
+/// A stream to run.
+pub(crate) struct Streaming {
+    pub(crate) state: Arc<CallState>,
+    pub(crate) args: Vec<Entry>,
+    /// What the caller expects the command to be.
+    pub(crate) shape: StreamShape,
+    pub(crate) outbox: Arc<Outbox<StreamResponse>>,
+    /// The caller's chunks, in the shapes that have some.
+    pub(crate) inbox: Option<Arc<Inbox>>,
+}
+
 /// Runs a stream on a handler thread to its end, or begins it on the asyncio loop.
-pub(crate) fn run(
-    py: Python<'_>,
-    thread: u64,
-    worker: &Arc<Worker>,
-    state: Arc<CallState>,
-    args: &[Entry],
-    outbox: Arc<Outbox<StreamResponse>>,
-) {
+pub(crate) fn run(py: Python<'_>, thread: u64, worker: &Arc<Worker>, streaming: Streaming) {
+    let Streaming { state, args, shape, outbox, inbox } = streaming;
     let mut pump = Pump::new(Arc::clone(worker), Arc::clone(&state), outbox);
-    let handler = match prepare(py, worker, &state) {
-        Ok(handler) => handler,
+    let prepared = prepare(py, worker, &state, shape).and_then(|handler| {
+        let args = arguments(py, &args, state.head.codec)?;
+        Ok((handler, args))
+    });
+    let (handler, args) = match prepared {
+        Ok(prepared) => prepared,
         Err(failure) => return pump.end(py, Err(failure)),
     };
-    if handler.is_async {
-        match arguments(py, args, state.head.codec) {
-            Ok(args) => {
-                let sink = Sink::stream(pump);
-                Sink::begin(py, worker, &handler, &state, args, sink);
-            }
-            Err(failure) => pump.end(py, Err(failure)),
+    let chunks = match handler.kind {
+        Kind::ClientStream | Kind::BidiStream => {
+            inbox.map(|inbox| Chunks::new(inbox, state.head.codec, worker.runtime.clone()))
         }
+        Kind::Command | Kind::Stream => None,
+    };
+    if handler.is_async {
+        let sink = Sink::stream(pump);
+        return Sink::begin(py, worker, &handler, &state, args, chunks, sink);
+    }
+    if !state.enter(thread, handler.kind != Kind::ClientStream) {
         return;
     }
-    if !state.enter(thread, true) {
-        return;
-    }
-    let ended = drain(py, &handler, &mut pump, args);
+    let ended = invoke(py, &handler, &state, args, chunks).and_then(|produced| {
+        if handler.kind == Kind::ClientStream {
+            return Ok(Some(produced));
+        }
+        drain(py, &produced, &mut pump)
+    });
     pump.end(py, ended);
 }
 
-fn prepare(py: Python<'_>, worker: &Worker, state: &CallState) -> Result<Arc<Handler>, Failure> {
+fn prepare(
+    py: Python<'_>,
+    worker: &Worker,
+    state: &CallState,
+    shape: StreamShape,
+) -> Result<Arc<Handler>, Failure> {
     let command = &state.head.command;
     let handler = worker.dispatcher.find(py, command)?;
-    match handler.kind {
-        Kind::Stream => Ok(handler),
-        Kind::Command => Err(Failure::Kind(format!(
-            "{command} is a @command and gives one result: call it with execute"
-        ))),
-        kind => Err(Failure::Kind(format!(
-            "{command} is a @{}: call it with execute_{}",
-            kind.name(),
-            kind.name()
-        ))),
-    }
+    let expected = match (handler.kind, shape) {
+        (Kind::Stream, StreamShape::Server | StreamShape::Any)
+        | (Kind::ClientStream, StreamShape::Client | StreamShape::Any)
+        | (Kind::BidiStream, StreamShape::Bidi | StreamShape::Any) => return Ok(handler),
+        (kind, _) => kind.caller(),
+    };
+    let kind = handler.kind.name();
+    Err(Failure::Kind(format!("{command} is a @{kind}: call it with {expected}")))
+}
+
+fn invoke<'py>(
+    py: Python<'py>,
+    handler: &Handler,
+    state: &Arc<CallState>,
+    args: Bound<'py, PyDict>,
+    chunks: Option<Chunks>,
+) -> Result<Bound<'py, PyAny>, Failure> {
+    let call = Bound::new(py, Call { state: Arc::clone(state) })?;
+    let invoke = handler.invoke.bind(py);
+    Ok(match chunks {
+        Some(chunks) => invoke.call1((args, call, Bound::new(py, chunks)?))?,
+        None => invoke.call1((args, call))?,
+    })
 }
 
 /// Takes chunk after chunk from the generator, as fast as the peer makes room.
 fn drain<'py>(
     py: Python<'py>,
-    handler: &Handler,
+    generator: &Bound<'py, PyAny>,
     pump: &mut Pump,
-    args: &[Entry],
 ) -> Result<Option<Bound<'py, PyAny>>, Failure> {
-    let args = arguments(py, args, pump.state.head.codec)?;
-    let call = Bound::new(py, Call { state: Arc::clone(&pump.state) })?;
-    let generator = handler.invoke.bind(py).call1((args, call))?;
-    let iterator = generator.cast_into::<PyIterator>().map_err(PyErr::from)?;
+    let iterator = generator.cast::<PyIterator>().map_err(PyErr::from)?;
     let none = py.None().into_bound(py);
     loop {
         match iterator.send(&none)? {
             PySendResult::Next(chunk) => {
-                let taken = pump.encode(&chunk).map(|(chunk, size)| pump.send(py, chunk, size));
-                match taken {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        // GeneratorExit at the yield, so that `finally` runs.
-                        iterator.call_method0("close")?;
-                        return Ok(None);
-                    }
-                    Err(failure) => {
-                        iterator.call_method0("close")?;
-                        return Err(failure);
-                    }
+                let sent = pump.encode(&chunk).map(|(chunk, size)| pump.send(py, chunk, size));
+                if matches!(sent, Ok(true)) {
+                    continue;
                 }
+                // GeneratorExit at the yield, so that `finally` runs.
+                iterator.call_method0("close")?;
+                return sent.map(|_| None);
             }
             PySendResult::Return(value) if value.is_none() => return Ok(None),
             PySendResult::Return(value) => return Ok(Some(value)),
@@ -109,7 +131,7 @@ impl Drop for Pump {
         if !self.ended {
             // By a panic, or cancelled before it began: then the outbox has no reader.
             let failure = Failure::Refused("protocol", "the worker failed on this stream");
-            self.outbox.put(response::error_chunk(failure.into_plain_detail()), 0);
+            self.outbox.put_aside(response::error_chunk(failure.into_plain_detail()));
             self.outbox.finish();
         }
     }
@@ -179,12 +201,13 @@ impl Pump {
             Some(value) => self.encode_as(&value, true),
             None => Ok((response::chunk(Vec::new(), self.state.head.codec, true), 0)),
         });
-        let (last, size) = last.unwrap_or_else(|failure| {
-            (response::error_chunk(failure.into_detail(py, &self.worker.dispatcher)), 0)
-        });
+        let last = match last {
+            Ok((last, _)) => last,
+            Err(failure) => response::error_chunk(failure.into_detail(py, &self.worker.dispatcher)),
+        };
         self.state.leave(py);
         self.ended = true;
-        self.outbox.put(last, size);
+        self.outbox.put_aside(last);
         self.outbox.finish();
     }
 }

@@ -42,9 +42,9 @@ fn prepare(py: Python<'_>, worker: &Worker, state: &CallState) -> Result<Arc<Han
     match handler.kind {
         Kind::Command => Ok(handler),
         kind => Err(Failure::Kind(format!(
-            "{command} is a @{}: call it with execute_{}, not execute",
+            "{command} is a @{}: call it with {}",
             kind.name(),
-            kind.name()
+            kind.caller()
         ))),
     }
 }
@@ -108,5 +108,5 @@ fn begin(
         Err(failure) => return answer(py, worker, &state, Err(failure), reply),
     };
     let sink = Sink::unary(Arc::clone(worker), Arc::clone(&state), reply);
-    Sink::begin(py, worker, handler, &state, args, sink);
+    Sink::begin(py, worker, handler, &state, args, None, sink);
 }

@@ -6,6 +6,7 @@
         InvalidArguments    an argument is missing, unknown or of the wrong type
         EncodingError       a value has no form on the wire
         SessionNotFound     ctx.session was used in a call that has no session
+        InputFailed         the caller's own stream of chunks ended with an error
     BaseException
       Cancelled             the caller no longer wants the result
 
@@ -62,6 +63,14 @@ class SessionNotFound(SnakepitError):
     """``ctx.session`` was used in a call that was made without a session."""
 
     kind = "session_not_found"
+
+
+class InputFailed(SnakepitError):
+    """What the caller sends could not be produced to its end.
+
+    Raised where a handler waits for its next chunk. The caller gets its own exception, whatever
+    the handler does.
+    """
 
 
 class Cancelled(BaseException):

@@ -63,6 +63,10 @@ pub struct StreamResponse {
     pub codec: i32,
     #[prost(message, optional, tag = "6")]
     pub detail: ::core::option::Option<ErrorDetail>,
+    /// So many chunks of the caller have been consumed since the last message that
+    /// said so. A message with this alone is no chunk.
+    #[prost(uint32, tag = "7")]
+    pub ack: u32,
 }
 /// What a failed call carries beside the plain `error` text.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -83,7 +87,7 @@ pub struct ErrorDetail {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamRequest {
-    #[prost(oneof = "stream_request::Message", tags = "1, 2, 3")]
+    #[prost(oneof = "stream_request::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<stream_request::Message>,
 }
 /// Nested message and enum types in `StreamRequest`.
@@ -94,11 +98,19 @@ pub mod stream_request {
         Start(super::StreamStart),
         #[prost(message, tag = "2")]
         Chunk(super::StreamChunk),
-        /// The sender's input failed: its handler is told, and the call ends.
+        /// The caller's input failed: the handler is told.
         #[prost(string, tag = "3")]
         Abort(::prost::alloc::string::String),
+        /// The caller's input is complete; acknowledgements may follow.
+        #[prost(message, tag = "4")]
+        HalfClose(super::HalfClose),
+        /// So many chunks of the handler have been consumed since the last ack.
+        #[prost(uint32, tag = "5")]
+        Ack(u32),
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HalfClose {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamStart {
     #[prost(string, tag = "1")]
@@ -116,6 +128,14 @@ pub struct StreamStart {
     pub codec: i32,
     #[prost(message, repeated, tag = "7")]
     pub metadata: ::prost::alloc::vec::Vec<Entry>,
+    /// Chunks that may be unacknowledged, in either direction; 0: no credit is kept.
+    #[prost(uint32, tag = "8")]
+    pub window: u32,
+    /// Bytes of values that may be, exceeded by one chunk at most; 0: no limit.
+    #[prost(uint64, tag = "9")]
+    pub max_buffer: u64,
+    #[prost(enumeration = "StreamShape", tag = "10")]
+    pub shape: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamChunk {
@@ -195,6 +215,7 @@ pub struct HealthResponse {
     pub rss_bytes: u64,
     #[prost(string, repeated, tag = "11")]
     pub commands: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Serves Lane, and keeps credit on ExecuteBidiStream.
     #[prost(bool, tag = "12")]
     pub lane: bool,
 }
@@ -231,6 +252,42 @@ impl Codec {
         match value {
             "CODEC_JSON" => Some(Self::Json),
             "CODEC_MSGPACK" => Some(Self::Msgpack),
+            _ => None,
+        }
+    }
+}
+/// What the caller expects the command to be, so that a wrong one is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum StreamShape {
+    Any = 0,
+    /// Chunks out.
+    Server = 1,
+    /// Chunks in, one result out, which is the final chunk.
+    Client = 2,
+    /// Both.
+    Bidi = 3,
+}
+impl StreamShape {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Any => "STREAM_SHAPE_ANY",
+            Self::Server => "STREAM_SHAPE_SERVER",
+            Self::Client => "STREAM_SHAPE_CLIENT",
+            Self::Bidi => "STREAM_SHAPE_BIDI",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STREAM_SHAPE_ANY" => Some(Self::Any),
+            "STREAM_SHAPE_SERVER" => Some(Self::Server),
+            "STREAM_SHAPE_CLIENT" => Some(Self::Client),
+            "STREAM_SHAPE_BIDI" => Some(Self::Bidi),
             _ => None,
         }
     }
@@ -492,6 +549,11 @@ pub mod snakepit_bridge_client {
             self.inner.client_streaming(req, path, codec).await
         }
         /// Chunks in, chunks out, independently. The first message is the start.
+        ///
+        /// With a window in the start, both sides keep exact credit: at most so many
+        /// chunks (and bytes) of either direction may be out before the other side has
+        /// acknowledged some. Every shape of a stream can be run this way, a stream of
+        /// responses alone too. Without a window HTTP/2 flow control is all there is.
         pub async fn execute_bidi_stream(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::StreamRequest>,
@@ -597,6 +659,11 @@ pub mod snakepit_bridge_server {
             + std::marker::Send
             + 'static;
         /// Chunks in, chunks out, independently. The first message is the start.
+        ///
+        /// With a window in the start, both sides keep exact credit: at most so many
+        /// chunks (and bytes) of either direction may be out before the other side has
+        /// acknowledged some. Every shape of a stream can be run this way, a stream of
+        /// responses alone too. Without a window HTTP/2 flow control is all there is.
         async fn execute_bidi_stream(
             &self,
             request: tonic::Request<tonic::Streaming<super::StreamRequest>>,

@@ -10,8 +10,19 @@ class Codec(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CODEC_JSON: _ClassVar[Codec]
     CODEC_MSGPACK: _ClassVar[Codec]
+
+class StreamShape(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STREAM_SHAPE_ANY: _ClassVar[StreamShape]
+    STREAM_SHAPE_SERVER: _ClassVar[StreamShape]
+    STREAM_SHAPE_CLIENT: _ClassVar[StreamShape]
+    STREAM_SHAPE_BIDI: _ClassVar[StreamShape]
 CODEC_JSON: Codec
 CODEC_MSGPACK: Codec
+STREAM_SHAPE_ANY: StreamShape
+STREAM_SHAPE_SERVER: StreamShape
+STREAM_SHAPE_CLIENT: StreamShape
+STREAM_SHAPE_BIDI: StreamShape
 
 class ExecuteRequest(_message.Message):
     __slots__ = ("command", "args", "timeout_ms", "request_id", "codec", "metadata")
@@ -156,7 +167,7 @@ class HalfClose(_message.Message):
     def __init__(self) -> None: ...
 
 class StreamStart(_message.Message):
-    __slots__ = ("command", "session_id", "args", "timeout_ms", "request_id", "codec", "metadata", "window", "max_buffer")
+    __slots__ = ("command", "session_id", "args", "timeout_ms", "request_id", "codec", "metadata", "window", "max_buffer", "shape")
     class ArgsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -180,6 +191,7 @@ class StreamStart(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     MAX_BUFFER_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
     command: str
     session_id: str
     args: _containers.ScalarMap[str, bytes]
@@ -189,7 +201,8 @@ class StreamStart(_message.Message):
     metadata: _containers.ScalarMap[str, str]
     window: int
     max_buffer: int
-    def __init__(self, command: _Optional[str] = ..., session_id: _Optional[str] = ..., args: _Optional[_Mapping[str, bytes]] = ..., timeout_ms: _Optional[int] = ..., request_id: _Optional[str] = ..., codec: _Optional[_Union[Codec, str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., window: _Optional[int] = ..., max_buffer: _Optional[int] = ...) -> None: ...
+    shape: StreamShape
+    def __init__(self, command: _Optional[str] = ..., session_id: _Optional[str] = ..., args: _Optional[_Mapping[str, bytes]] = ..., timeout_ms: _Optional[int] = ..., request_id: _Optional[str] = ..., codec: _Optional[_Union[Codec, str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., window: _Optional[int] = ..., max_buffer: _Optional[int] = ..., shape: _Optional[_Union[StreamShape, str]] = ...) -> None: ...
 
 class StreamChunk(_message.Message):
     __slots__ = ("chunk",)

@@ -1,0 +1,75 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use snakepit_protocol::Credit;
+use tokio::sync::Notify;
+
+use crate::Uplink;
+
+/// What makes a stream wait for its consumer.
+#[derive(Debug)]
+pub enum Pace {
+    /// The peer keeps credit: it never sends more than the window, and hears of every
+    /// acknowledgement. So messages may be read at once, and the end of a worker is noticed even
+    /// while its consumer is busy.
+    Peer(Arc<Uplink>),
+    /// The peer knows nothing of credit: messages are read only while there is some, which closes
+    /// the HTTP/2 window behind them.
+    Local(LocalPace),
+}
+
+/// The account for a peer that keeps none.
+#[derive(Debug)]
+pub struct LocalPace {
+    credit: Mutex<Credit>,
+    granted: Notify,
+}
+
+impl Pace {
+    /// For a peer that keeps no credit: `window` chunks and `max_buffer` bytes may be read ahead.
+    pub fn local(window: usize, max_buffer: usize) -> Self {
+        let credit = Mutex::new(Credit::new(window, max_buffer));
+        Pace::Local(LocalPace { credit, granted: Notify::new() })
+    }
+
+    /// The consumer is done with `chunks` more.
+    pub fn acknowledge(&self, chunks: usize) {
+        match self {
+            Pace::Peer(uplink) => uplink.acknowledge(chunks),
+            Pace::Local(local) => {
+                local.lock().acknowledge(chunks);
+                local.granted.notify_one();
+            }
+        }
+    }
+
+    /// Whether one more message may be read now.
+    pub(crate) fn available(&self) -> bool {
+        match self {
+            Pace::Peer(_) => true,
+            Pace::Local(local) => local.lock().available(),
+        }
+    }
+
+    /// Waits until one more message may be read. One task waits at a time.
+    pub(crate) async fn wait(&self) {
+        if let Pace::Local(local) = self {
+            // `Notify` keeps one permit, so a grant between the check and the wait is not lost.
+            while !self.available() {
+                local.granted.notified().await;
+            }
+        }
+    }
+
+    /// A chunk of `bytes` was read.
+    pub(crate) fn spend(&self, bytes: usize) {
+        if let Pace::Local(local) = self {
+            local.lock().spend(bytes);
+        }
+    }
+}
+
+impl LocalPace {
+    fn lock(&self) -> MutexGuard<'_, Credit> {
+        self.credit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

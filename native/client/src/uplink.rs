@@ -1,0 +1,219 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use snakepit_protocol::Credit;
+use snakepit_protocol::pb::{
+    Entry, HalfClose, StreamChunk, StreamRequest, StreamStart, stream_request,
+};
+
+use crate::{Request, Shape};
+
+/// What became of a chunk that was given to an [`Uplink`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// Taken, and there is room for the next.
+    Room,
+    /// Taken; `on_room` tells when the next may come.
+    Full,
+    /// Not taken: the call is over, and its answer says why.
+    Over,
+}
+
+/// The caller's half of an exchange: the start, then acknowledgements of what was received, and
+/// the caller's own chunks under credit. Nothing here waits.
+pub struct Uplink {
+    /// Whether the peer acknowledges chunks. If not, a chunk is accounted for until HTTP/2 takes
+    /// it, and the half-close is HTTP/2's own.
+    peer_keeps_credit: bool,
+    on_room: Box<dyn Fn() + Send + Sync>,
+    state: Mutex<State>,
+}
+
+struct State {
+    start: Option<Box<StreamStart>>,
+    acknowledged: usize,
+    chunks: VecDeque<Vec<Entry>>,
+    ending: Option<Ending>,
+    /// No chunk is taken any more, be the ending sent or not.
+    ended: bool,
+    credit: Credit,
+    starved: bool,
+    over: bool,
+    writer: Option<Waker>,
+}
+
+enum Ending {
+    HalfClose,
+    Abort(String),
+}
+
+impl fmt::Debug for Uplink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Uplink")
+            .field("chunks", &state.chunks.len())
+            .field("over", &state.over)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Uplink {
+    /// The request side of a call with `request`. `window` and `max_buffer` hold for both
+    /// directions; `on_room` is called from the call's task after [`Sent::Full`].
+    pub fn new(
+        request: Request,
+        shape: Shape,
+        peer_keeps_credit: bool,
+        window: usize,
+        max_buffer: usize,
+        on_room: impl Fn() + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let mut start = request.into_start();
+        start.set_shape(shape.into());
+        if peer_keeps_credit {
+            start.window = u32::try_from(window).unwrap_or(u32::MAX);
+            start.max_buffer = max_buffer as u64;
+        }
+        Arc::new(Uplink {
+            peer_keeps_credit,
+            on_room: Box::new(on_room),
+            state: Mutex::new(State {
+                start: Some(Box::new(start)),
+                acknowledged: 0,
+                chunks: VecDeque::new(),
+                ending: None,
+                ended: false,
+                credit: Credit::new(window, max_buffer),
+                starved: false,
+                over: false,
+                writer: None,
+            }),
+        })
+    }
+
+    pub(crate) fn peer_keeps_credit(&self) -> bool {
+        self.peer_keeps_credit
+    }
+
+    /// Gives the peer a chunk.
+    pub fn send(&self, chunk: Vec<Entry>) -> Sent {
+        let size = chunk.iter().map(|entry| entry.key.len() + entry.value.len()).sum();
+        let mut state = self.lock();
+        if state.over || state.ended {
+            return Sent::Over;
+        }
+        state.credit.spend(size);
+        state.chunks.push_back(chunk);
+        state.starved = !state.credit.available();
+        let sent = if state.starved { Sent::Full } else { Sent::Room };
+        wake(state);
+        sent
+    }
+
+    /// No chunk follows.
+    pub fn half_close(&self) {
+        self.end(Ending::HalfClose);
+    }
+
+    /// No chunk follows, because whatever made them failed.
+    pub fn abort(&self, reason: String) {
+        self.end(Ending::Abort(reason));
+    }
+
+    /// The consumer is done with `chunks` more of the peer's.
+    pub(crate) fn acknowledge(&self, chunks: usize) {
+        let mut state = self.lock();
+        state.acknowledged += chunks;
+        wake(state);
+    }
+
+    /// The peer is done with `chunks` more of ours.
+    pub(crate) fn acknowledged(&self, chunks: usize) {
+        let mut state = self.lock();
+        state.credit.acknowledge(chunks);
+        let refreshed = state.starved && state.credit.available();
+        state.starved &= !refreshed;
+        drop(state);
+        if refreshed {
+            (self.on_room)();
+        }
+    }
+
+    /// The call is over: nothing more is sent.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.over = true;
+        state.chunks.clear();
+        wake(state);
+    }
+
+    fn end(&self, ending: Ending) {
+        let mut state = self.lock();
+        if !std::mem::replace(&mut state.ended, true) {
+            state.ending = Some(ending);
+            wake(state);
+        }
+    }
+
+    fn poll_message(&self, context: &mut Context<'_>) -> Poll<Option<StreamRequest>> {
+        use stream_request::Message;
+        let mut state = self.lock();
+        let message = if let Some(start) = state.start.take() {
+            Message::Start(*start)
+        } else if state.over {
+            return Poll::Ready(None);
+        } else if self.peer_keeps_credit && state.acknowledged > 0 {
+            let acknowledged = std::mem::take(&mut state.acknowledged);
+            Message::Ack(u32::try_from(acknowledged).unwrap_or(u32::MAX))
+        } else if let Some(chunk) = state.chunks.pop_front() {
+            if !self.peer_keeps_credit {
+                drop(state);
+                self.acknowledged(1);
+            }
+            Message::Chunk(StreamChunk { chunk })
+        } else {
+            match state.ending.take() {
+                Some(Ending::Abort(reason)) => {
+                    state.over = true;
+                    Message::Abort(reason)
+                }
+                Some(Ending::HalfClose) if self.peer_keeps_credit => {
+                    Message::HalfClose(HalfClose {})
+                }
+                Some(Ending::HalfClose) => return Poll::Ready(None),
+                None => {
+                    state.writer = Some(context.waker().clone());
+                    return Poll::Pending;
+                }
+            }
+        };
+        Poll::Ready(Some(StreamRequest { message: Some(message) }))
+    }
+
+    // Nothing awaits and nothing foreign runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wake(mut state: MutexGuard<'_, State>) {
+    let writer = state.writer.take();
+    drop(state);
+    if let Some(writer) = writer {
+        writer.wake();
+    }
+}
+
+/// An uplink as tonic wants it.
+pub(crate) struct Messages(pub(crate) Arc<Uplink>);
+
+impl futures_core::Stream for Messages {
+    type Item = StreamRequest;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamRequest>> {
+        self.0.poll_message(context)
+    }
+}

@@ -1,0 +1,53 @@
+use rustler::{Atom, Encoder, Env, ResourceArc, Term};
+use snakepit_client::Sent;
+
+use crate::atoms;
+use crate::handle::Handle;
+use crate::term::{self, Stop};
+
+/// Gives the handler a chunk: `:ok` (taken, there is room for more), `:wait` (taken; `{ref, :room}`
+/// tells when to go on), `:over` (not taken, the call has ended and its last message says how),
+/// `{:error, text}` (cannot be encoded) or `:yield` (too much for one time slice).
+#[rustler::nif]
+fn send_chunk<'a>(env: Env<'a>, handle: ResourceArc<Handle>, chunk: Term<'a>) -> Term<'a> {
+    send(env, &handle, chunk, true)
+}
+
+/// The same on a dirty scheduler, for chunks of any size.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn send_chunk_large<'a>(env: Env<'a>, handle: ResourceArc<Handle>, chunk: Term<'a>) -> Term<'a> {
+    send(env, &handle, chunk, false)
+}
+
+fn send<'a>(env: Env<'a>, handle: &Handle, chunk: Term<'a>, bounded: bool) -> Term<'a> {
+    let Some(uplink) = handle.uplink() else {
+        return atoms::over().encode(env);
+    };
+    match term::entries(chunk, bounded) {
+        Ok(entries) => match uplink.send(entries) {
+            Sent::Room => atoms::ok().encode(env),
+            Sent::Full => atoms::wait().encode(env),
+            Sent::Over => atoms::over().encode(env),
+        },
+        Err(Stop::Budget) => atoms::yield_().encode(env),
+        Err(Stop::Value(error)) => (atoms::error(), error.describe("chunk")).encode(env),
+    }
+}
+
+/// Tells the handler that no chunk follows.
+#[rustler::nif]
+fn half_close(handle: ResourceArc<Handle>) -> Atom {
+    if let Some(uplink) = handle.uplink() {
+        uplink.half_close();
+    }
+    atoms::ok()
+}
+
+/// Tells the handler that what made the chunks has failed.
+#[rustler::nif]
+fn abort_input(handle: ResourceArc<Handle>, reason: String) -> Atom {
+    if let Some(uplink) = handle.uplink() {
+        uplink.abort(reason);
+    }
+    atoms::ok()
+}

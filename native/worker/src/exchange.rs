@@ -1,0 +1,135 @@
+use std::sync::Arc;
+
+use snakepit_protocol::Credit;
+use snakepit_protocol::pb::{
+    Codec, Entry, StreamRequest, StreamResponse, StreamShape, StreamStart, stream_request,
+};
+use tonic::Status;
+
+use crate::call::{CallState, Head};
+use crate::handlers::Job;
+use crate::inbox::Inbox;
+use crate::outbox::{Outbox, Outgoing};
+use crate::response;
+use crate::server::Worker;
+use crate::service::deadline;
+use crate::streaming::{self, Streaming};
+
+/// Chunks of a stream on their way out.
+pub(crate) type Chunks = Outgoing<StreamResponse>;
+
+/// What one stream is to be.
+pub(crate) struct Opening {
+    pub(crate) head: Head,
+    pub(crate) args: Vec<Entry>,
+    pub(crate) shape: StreamShape,
+    window: usize,
+    max_buffer: usize,
+}
+
+impl Opening {
+    /// A server stream for a peer that keeps no credit.
+    pub(crate) fn plain(head: Head, args: Vec<Entry>) -> Self {
+        Opening { head, args, shape: StreamShape::Server, window: 0, max_buffer: 0 }
+    }
+
+    fn new(start: StreamStart) -> Self {
+        let (shape, codec): (StreamShape, Codec) = (start.shape(), start.codec());
+        let head = Head {
+            command: start.command,
+            request_id: start.request_id,
+            session_id: start.session_id,
+            metadata: start.metadata,
+            codec,
+            deadline: deadline(start.timeout_ms),
+        };
+        let limit = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
+        let (window, max_buffer) = (limit(start.window.into()), limit(start.max_buffer));
+        Opening { head, args: start.args, shape, window, max_buffer }
+    }
+}
+
+/// Starts a stream that has no input.
+pub(crate) fn server_stream(worker: &Arc<Worker>, opening: Opening) -> Chunks {
+    let outbox = Outbox::new(Credit::new(opening.window, opening.max_buffer));
+    let state = begin(worker, opening, &outbox, None);
+    Outgoing::new(outbox, move || state.cancel())
+}
+
+/// Starts a stream whose caller sends messages of its own, the first of which is the start.
+pub(crate) async fn exchange(
+    worker: &Arc<Worker>,
+    mut messages: tonic::Streaming<StreamRequest>,
+) -> Result<Chunks, Status> {
+    let first = messages.message().await?.and_then(|first| first.message);
+    let Some(stream_request::Message::Start(start)) = first else {
+        return Err(Status::invalid_argument("the first message of a stream is its start"));
+    };
+    let opening = Opening::new(start);
+    let outbox = Outbox::new(Credit::new(opening.window, opening.max_buffer));
+    let inbox = Inbox::new(opening.window, opening.max_buffer, Arc::clone(&outbox));
+    let state = begin(worker, opening, &outbox, Some(Arc::clone(&inbox)));
+    let reading = tokio::spawn({
+        let (state, outbox, inbox) = (Arc::clone(&state), Arc::clone(&outbox), Arc::clone(&inbox));
+        async move {
+            if read(messages, &outbox, &inbox).await.is_err() {
+                inbox.abandon();
+                state.cancel();
+            }
+        }
+    });
+    Ok(Outgoing::new(outbox, move || {
+        reading.abort();
+        inbox.abandon();
+        state.cancel();
+    }))
+}
+
+fn begin(
+    worker: &Arc<Worker>,
+    opening: Opening,
+    outbox: &Arc<Outbox<StreamResponse>>,
+    inbox: Option<Arc<Inbox>>,
+) -> Arc<CallState> {
+    let Opening { head, args, shape, .. } = opening;
+    let state = worker.calls.open(head);
+    let streaming =
+        Streaming { state: Arc::clone(&state), args, shape, outbox: Arc::clone(outbox), inbox };
+    let job: Job = {
+        let worker = Arc::clone(worker);
+        Box::new(move |py, thread| streaming::run(py, thread, &worker, streaming))
+    };
+    if let Err(failure) = worker.submit(&state.head.command, job) {
+        outbox.put_aside(response::error_chunk(failure.into_plain_detail()));
+        outbox.finish();
+    }
+    state
+}
+
+/// Reads what the caller sends until its input ends. An error means that it has gone, or broken
+/// the contract.
+async fn read(
+    mut messages: tonic::Streaming<StreamRequest>,
+    outbox: &Outbox<StreamResponse>,
+    inbox: &Inbox,
+) -> Result<(), Status> {
+    use stream_request::Message;
+    while let Some(message) = messages.message().await? {
+        match message.message {
+            Some(Message::Chunk(chunk)) => {
+                inbox.room().await;
+                if !inbox.put(chunk.chunk) {
+                    return Err(Status::resource_exhausted("more chunks than the window"));
+                }
+            }
+            Some(Message::Ack(chunks)) => outbox.acknowledge(chunks as usize),
+            Some(Message::HalfClose(_)) => inbox.complete(),
+            Some(Message::Abort(reason)) => inbox.fail(reason),
+            Some(Message::Start(_)) | None => {
+                return Err(Status::invalid_argument("a second start, or an empty message"));
+            }
+        }
+    }
+    inbox.complete();
+    Ok(())
+}
