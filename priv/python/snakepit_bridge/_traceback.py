@@ -11,7 +11,7 @@ LONGEST = 32_768
 
 _OURS = frozenset(
     __file__.rpartition("_traceback")[0] + name + ".py"
-    for name in ("_aio", "_chunks", "_dispatcher", "_entry", "_worker")
+    for name in ("_aio", "_binding", "_checks", "_chunks", "_dispatcher", "_entry", "_worker")
 )
 
 

@@ -201,5 +201,5 @@ def test_type_statements_are_looked_through(invoke):
         names,
     )
     assert invoke(names["handler"], value={"a": {"b": 1}}) == {"result": [{"a": {"b": 1}}]}
-    with pytest.raises(InvalidArguments, match="must be dict, int or float, got str 'x'"):
+    with pytest.raises(InvalidArguments, match=r"must be .* int or float, got str 'x'"):
         invoke(names["handler"], value="x")
