@@ -129,7 +129,7 @@ def _to_int(value: Any) -> int:
 def _to_str(value: Any) -> str:
     if isinstance(value, str):
         return value
-    expected = "str, that is valid UTF-8" if isinstance(value, bytes) else "str"
+    expected = "str (text in UTF-8)" if isinstance(value, bytes) else "str"
     raise Mismatch(expected, value)
 
 

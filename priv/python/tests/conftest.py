@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import make_call
+from support import FakeSink, make_call
 
 from snakepit_bridge import _registry
 from snakepit_bridge._dispatcher import Dispatcher
@@ -48,3 +48,24 @@ def invoke(entry: Callable[..., Entry]) -> Callable[..., Any]:
         return entry(function).invoke(args, make_call())
 
     return run
+
+
+@pytest.fixture
+def runner():
+    from snakepit_bridge._aio import AsyncRunner
+
+    runner = AsyncRunner()
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def submit(runner, entry):
+    """Starts a function as an async handler: the sink that it writes to, and its handle."""
+
+    def submit(function, kind="command", sink=None, source=None, **args):
+        sink = sink or FakeSink()
+        handle = runner.submit(entry(function, kind), args, make_call(), sink, source)
+        return sink, handle
+
+    return submit

