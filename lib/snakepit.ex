@@ -96,6 +96,41 @@ defmodule Snakepit do
     do: Pool.execute_stream(command, args, callback, Request.in_session(opts, session_id))
 
   @doc """
+  Runs a command that consumes chunks: every element of `enumerable`, a map, is one. The handler, a
+  Python function with `@client_stream`, returns one result.
+
+      {:ok, %{"sum" => 6}} =
+        Snakepit.execute_client_stream("total", %{}, Stream.map(1..3, &%{n: &1}))
+
+  The enumerable is read in this process, and only as fast as Python consumes: no more than
+  `:window` elements ahead. If the handler returns before the end, the rest is not read. If the
+  enumerable raises, the handler gets `InputFailed` and the exception goes on to the caller. The
+  deadline ends the handler, but an enumerable that waits for its next element is not interrupted.
+  """
+  @spec execute_client_stream(command(), args(), Enumerable.t(), opts()) ::
+          {:ok, map()} | {:error, Error.reason()}
+  def execute_client_stream(command, args, enumerable, opts \\ []),
+    do: Pool.execute_client_stream(command, args, enumerable, opts)
+
+  @doc """
+  Runs a command with chunks in both directions: the elements of `enumerable` go to the handler, a
+  Python generator function with `@bidi_stream`, and `callback` is called with every chunk it yields.
+
+      :ok =
+        Snakepit.execute_bidi_stream("score", %{model: "fraud"}, transactions, fn chunk ->
+          if chunk["fraud_probability"] > 0.8, do: alert(chunk)
+        end)
+
+  The directions are independent. The callback runs in this process, as in `execute_stream/4`; the
+  enumerable is read in a process of its own, linked to this one, as it may wait for what
+  the callback does.
+  """
+  @spec execute_bidi_stream(command(), args(), Enumerable.t(), (chunk() -> term()), opts()) ::
+          :ok | {:error, Error.reason()}
+  def execute_bidi_stream(command, args, enumerable, callback, opts \\ []),
+    do: Pool.execute_bidi_stream(command, args, enumerable, callback, opts)
+
+  @doc """
   A streaming command as a lazy enumerable of chunks.
 
       "ping_stream" |> Snakepit.stream!(%{count: 5}) |> Enum.map(& &1["message"])

@@ -88,6 +88,30 @@ defmodule Snakepit.Pool do
   end
 
   @doc """
+  Runs a command that consumes the elements of `enumerable`. See
+  `Snakepit.execute_client_stream/4`.
+  """
+  @spec execute_client_stream(String.t(), map(), Enumerable.t(), Request.opts()) ::
+          {:ok, map()} | {:error, Error.reason()}
+  def execute_client_stream(command, args, enumerable, opts \\ []),
+    do: run_stream(command, args, opts, &GRPC.ClientStreamCall.run(&1, &2, enumerable))
+
+  @doc """
+  Runs a command with chunks in both directions. See `Snakepit.execute_bidi_stream/5`.
+  """
+  @spec execute_bidi_stream(
+          String.t(),
+          map(),
+          Enumerable.t(),
+          (map() -> term()),
+          Request.opts()
+        ) :: :ok | {:error, Error.reason()}
+  def execute_bidi_stream(command, args, enumerable, callback, opts \\ []) do
+    check_callback!(callback)
+    run_stream(command, args, opts, &GRPC.BidiStreamCall.run(&1, &2, enumerable, callback))
+  end
+
+  @doc """
   Starts a streaming command that sends its chunks as messages. See `Snakepit.start_stream/3`.
   """
   @spec start_stream(String.t(), map(), Request.opts()) ::
@@ -120,13 +144,26 @@ defmodule Snakepit.Pool do
   @spec stream_on(Shared.t(), Slots.target(), Request.t(), (map() -> term())) ::
           :ok | {:error, Error.reason()}
   def stream_on(pool, target, request, callback) do
-    if not is_function(callback, 1) do
-      raise ArgumentError,
-            "expected the callback to be a function of one argument, got: #{inspect(callback)}"
-    end
+    check_callback!(callback)
+    stream_on_lease(pool, target, request, &GRPC.StreamCall.run(&1, &2, callback))
+  end
 
+  defp run_stream(command, args, opts, run) do
+    with {:ok, request} <- Request.new(command, args, opts),
+         {:ok, pool} <- fetch_or_start(request.pool),
+         do: stream_on_lease(pool, target(pool, request), request, run)
+  end
+
+  defp stream_on_lease(pool, target, request, run) do
     request = %{request | timeout: request.timeout || pool.config.stream_timeout}
-    with_lease(pool, target, request, &GRPC.StreamCall.run(&1.channel, request, callback))
+    with_lease(pool, target, request, &run.(&1.channel, request))
+  end
+
+  defp check_callback!(callback) when is_function(callback, 1), do: :ok
+
+  defp check_callback!(callback) do
+    raise ArgumentError,
+          "expected the callback to be a function of one argument, got: #{inspect(callback)}"
   end
 
   @doc false

@@ -7,7 +7,7 @@ defmodule Snakepit.GRPC.StreamCall do
   alias Snakepit.GRPC.{Call, Channel, JSONCodec, Native}
 
   @enforce_keys [:ref, :handle, :codec, :deadline, :half]
-  defstruct [:ref, :handle, :codec, :deadline, :half, seen: 0, held: nil]
+  defstruct [:ref, :handle, :codec, :deadline, :half, :feeder, seen: 0]
 
   @type t :: %__MODULE__{}
 
@@ -27,13 +27,14 @@ defmodule Snakepit.GRPC.StreamCall do
   end
 
   @doc """
-  Starts a stream whose chunks are read with `next/1`.
+  Starts a stream whose chunks are read with `next/1`, or whose one result is a message.
   """
-  @spec open(Channel.t(), Request.t()) :: {:ok, t()} | {:error, Error.reason()}
-  def open(channel, request) do
+  @spec open(Channel.t(), Request.t(), Native.shape(), :batch | :result) ::
+          {:ok, t()} | {:error, Error.reason()}
+  def open(channel, request, shape \\ :server, mode \\ :batch) do
     ref = make_ref()
 
-    with {:ok, handle} <- start(channel, ref, request, {:batch}) do
+    with {:ok, handle} <- start(channel, ref, request, shape, {mode}) do
       {:ok,
        %__MODULE__{
          ref: ref,
@@ -52,12 +53,13 @@ defmodule Snakepit.GRPC.StreamCall do
   @spec start_each(Channel.t(), reference(), Request.t(), {pid(), term()}) ::
           {:ok, Native.handle()} | {:error, Error.reason()}
   def start_each(channel, ref, request, when_over),
-    do: start(channel, ref, request, {:each, when_over})
+    do: start(channel, ref, request, :server, {:each, when_over})
 
   @doc """
   The next chunks, in order; `:done` and errors come when all chunks before them were given.
   """
-  @spec next(t()) :: {:chunks, [map()], t()} | :done | {:error, Error.reason()}
+  @spec next(t()) ::
+          {:chunks, [map()], t()} | :done | {:error, Error.reason()} | {:input, term()}
   def next(%__MODULE__{ref: ref} = stream) do
     # Chunks that wait already need no acknowledgement yet; before sleeping everything
     # is acknowledged, as the window may be full by bytes long before it is by count.
@@ -100,27 +102,35 @@ defmodule Snakepit.GRPC.StreamCall do
     flush_each(ref)
   end
 
+  @doc """
+  The result of a stream that has one, as its codec gives it.
+  """
+  @spec decode_result({:ok, map()} | {:error, Error.reason()}, t()) ::
+          {:ok, map()} | {:error, Error.reason()}
+  def decode_result({:ok, result}, %__MODULE__{codec: :raw}), do: {:ok, JSONCodec.decode(result)}
+  def decode_result(answer, _stream), do: answer
+
   @spec expired?(t()) :: boolean()
   def expired?(%__MODULE__{deadline: :infinity}), do: false
   def expired?(%__MODULE__{deadline: deadline}), do: Request.now() >= deadline
 
-  defp start(%Channel{native: native, codec: codec}, ref, request, mode) do
+  defp start(%Channel{native: native, codec: codec}, ref, request, shape, mode) do
     timeout = Request.remaining(request)
 
     with {:ok, args} <- Call.encode(codec, request.args) do
       call = Call.native_request(request, args, timeout, codec)
       flow = flow(request, timeout, mode)
 
-      case native_stream(native, ref, call, flow) do
+      case native_stream(native, ref, call, flow, shape) do
         {:error, reason} -> {:error, reason}
         handle -> {:ok, handle}
       end
     end
   end
 
-  defp native_stream(native, ref, call, flow) do
-    with :yield <- Native.stream(native, ref, call, flow, :server),
-         do: Native.stream_large(native, ref, call, flow, :server)
+  defp native_stream(native, ref, call, flow, shape) do
+    with :yield <- Native.stream(native, ref, call, flow, shape),
+         do: Native.stream_large(native, ref, call, flow, shape)
   end
 
   defp flow(request, timeout, mode) do
@@ -129,16 +139,20 @@ defmodule Snakepit.GRPC.StreamCall do
        Call.wire_timeout(request.chunk_timeout)}
 
     case mode do
-      {:batch} -> Tuple.insert_at(limits, 4, :batch)
+      {mode} -> Tuple.insert_at(limits, 4, mode)
       {:each, when_over} -> limits |> Tuple.insert_at(4, :each) |> Tuple.insert_at(5, when_over)
     end
   end
 
-  defp consume(stream, callback) do
+  @doc """
+  Calls `callback` with every chunk. `{:input, outcome}` when the input of the stream failed.
+  """
+  @spec consume(t(), (map() -> term())) :: :ok | {:error, Error.reason()} | {:input, term()}
+  def consume(stream, callback) do
     case next(stream) do
       {:chunks, chunks, stream} -> consume(chunks, stream, callback)
       :done -> :ok
-      {:error, reason} -> {:error, reason}
+      {ended, reason} -> {ended, reason}
     end
   end
 
@@ -157,6 +171,17 @@ defmodule Snakepit.GRPC.StreamCall do
 
   defp received(stream, {:chunks, chunks}), do: {:chunks, chunks, stream}
   defp received(_stream, :done), do: :done
+
+  # The feeder of the stream's input waits for this, in a process of its own.
+  defp received(%{feeder: feeder, ref: ref} = stream, :room) do
+    send(feeder, {ref, :room})
+    next(stream)
+  end
+
+  # Whether the input is complete or was not needed to its end, the answer is still to come.
+  defp received(stream, {:input, outcome}) when outcome in [:complete, :over], do: next(stream)
+  defp received(stream, {:input, {:answered, _over}}), do: next(stream)
+  defp received(_stream, {:input, outcome}), do: {:input, outcome}
   defp received(_stream, {:error, reason}), do: {:error, reason}
 
   defp ack(%{seen: 0} = stream), do: stream
@@ -166,7 +191,11 @@ defmodule Snakepit.GRPC.StreamCall do
     %{stream | seen: 0}
   end
 
-  defp flush(ref) do
+  @doc """
+  Removes the messages of a stream that is over.
+  """
+  @spec flush(reference()) :: :ok
+  def flush(ref) do
     receive do
       {^ref, _late} -> flush(ref)
     after

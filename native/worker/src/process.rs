@@ -11,20 +11,15 @@ use pyo3::prelude::*;
 struct Pipes {
     from_parent: File,
     to_parent: File,
-    token: Option<String>,
 }
-
-/// Where the parent leaves the token that callers have to show.
-const TOKEN: &str = "SNAKEPIT_TOKEN";
 
 static PIPES: OnceLock<Pipes> = OnceLock::new();
 
 /// Makes the process the leader of its own group and takes the pipes to the parent aside:
 /// standard input becomes empty, and a stray `print` cannot be mistaken for a control line's
-/// beginning or end. The token for TCP leaves the environment, which children inherit. To be
-/// called before any user code is imported; a second call does nothing.
+/// beginning or end. To be called before any user code is imported; a second call does nothing.
 #[pyfunction]
-pub(crate) fn claim_process(py: Python<'_>) -> PyResult<()> {
+pub(crate) fn claim_process() -> PyResult<()> {
     if PIPES.get().is_some() {
         return Ok(());
     }
@@ -35,9 +30,7 @@ pub(crate) fn claim_process(py: Python<'_>) -> PyResult<()> {
     dup2_stdin(File::open("/dev/null")?).map_err(io::Error::from)?;
     // Ctrl-C in the terminal of the parent is the parent's to act on.
     ignore_interrupt()?;
-    let environ = py.import("os")?.getattr("environ")?;
-    let token = environ.call_method1("pop", (TOKEN, py.None()))?.extract()?;
-    let _ = PIPES.set(Pipes { from_parent, to_parent, token });
+    let _ = PIPES.set(Pipes { from_parent, to_parent });
     Ok(())
 }
 
@@ -46,11 +39,6 @@ fn ignore_interrupt() -> io::Result<()> {
     // SAFETY: SIG_IGN runs no code of ours in signal context.
     unsafe { signal(Signal::SIGINT, SigHandler::SigIgn) }?;
     Ok(())
-}
-
-/// The token callers have to show, if the parent gave one.
-pub(crate) fn token() -> Option<String> {
-    PIPES.get().and_then(|pipes| pipes.token.clone())
 }
 
 /// Tells the parent something, on a line of its own.

@@ -52,6 +52,7 @@ struct Config {
     worker_id: String,
     socket: Option<String>,
     port: Option<u16>,
+    token: Option<String>,
     capacity: usize,
     max_message_size: usize,
     cancel_grace_ms: u64,
@@ -66,7 +67,7 @@ enum Listener {
 /// Serves `dispatcher` until SIGTERM, or until the parent process has gone; then runs its
 /// `on_stop` hooks and returns. Blocks the main thread, which runs the handlers that ask for it.
 ///
-/// `config`: `worker_id` str, `socket` path or None, `port` int or None,
+/// `config`: `worker_id` str, `socket` path or None, `port` int or None, `token` str or None,
 /// `capacity` int, `max_message_size` bytes, `cancel_grace_ms` and `shutdown_timeout_ms` int.
 /// Raises OSError when the address cannot be taken.
 #[pyfunction]
@@ -104,7 +105,7 @@ pub(crate) fn serve(
     let drain = Duration::from_millis(config.shutdown_timeout_ms);
     let served = Arc::clone(&worker);
     let io = std::thread::Builder::new().name("snakepit-io".to_owned()).spawn(move || {
-        let result = runtime.block_on(run(&served, listener, drain));
+        let result = runtime.block_on(run(&served, listener, config.token, drain));
         served.stop();
         // Tasks that wait for the GIL cannot be waited for.
         runtime.shutdown_background();
@@ -174,7 +175,7 @@ async fn run(worker: &Arc<Worker>, listener: Listener, drain: Duration) -> io::R
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(io::Error::other)?;
-    let expected = process::token().map(|token| format!("Bearer {token}"));
+    let expected = token.map(|token| format!("Bearer {token}"));
     let router = Server::builder()
         .layer(tonic::service::InterceptorLayer::new(move |request| {
             authorize(request, expected.as_deref())
