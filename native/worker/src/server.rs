@@ -161,7 +161,12 @@ fn at_path(address: &str, error: &io::Error) -> PyErr {
 }
 
 /// Serves until SIGTERM, then lets running calls finish for as long as `drain`.
-async fn run(worker: &Arc<Worker>, listener: Listener, drain: Duration) -> io::Result<()> {
+async fn run(
+    worker: &Arc<Worker>,
+    listener: Listener,
+    token: Option<String>,
+    drain: Duration,
+) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let limit = worker.max_message_size;
     let bridge = SnakepitBridgeServer::new(Bridge::new(Arc::clone(worker)))
