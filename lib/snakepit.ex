@@ -32,7 +32,7 @@ defmodule Snakepit do
   | any other binary, `Snakepit.binary/1` | `bytes` | a binary |
   | any other atom | `str` | a binary |
   | a list, a tuple | `list` | a list |
-  | a map | `dict` | a map with string keys |
+  | a map | `dict` | a map; keys that are atoms come back as binaries |
   | `Date`, `Time`, `NaiveDateTime`, `DateTime` | ISO 8601 `str` | a binary |
 
   Anything else is an error of kind `:encoding` that names the path, such as

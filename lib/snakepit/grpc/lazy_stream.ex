@@ -23,7 +23,7 @@ defmodule Snakepit.GRPC.LazyStream do
     with {:ok, pool} <- Pool.fetch_or_start(request.pool),
          {:ok, lease, stream} <-
            Pool.open_stream(pool, request, &StreamCall.open(&1.channel, &2)) do
-      %{lease: lease, stream: stream, rest: [], given: 0, error: nil}
+      %{lease: lease, stream: stream, rest: [], given: 0, held: nil}
     else
       {:error, reason} -> raise Error, reason
     end
@@ -39,11 +39,11 @@ defmodule Snakepit.GRPC.LazyStream do
     {chunks, %{state | stream: stream, rest: rest, given: length(chunks)}}
   end
 
-  defp next(%{rest: [], error: nil} = state) do
+  defp next(%{rest: [], held: nil} = state) do
     case state.stream |> StreamCall.consumed(state.given) |> StreamCall.next() do
       {:chunks, chunks, stream} ->
-        {rest, error} = hold_back(chunks)
-        next_or_wait(%{state | stream: stream, given: 0, rest: rest, error: error})
+        {rest, held} = hold_back(chunks)
+        next_or_wait(%{state | stream: stream, given: 0, rest: rest, held: held})
 
       :done ->
         {:halt, state}
@@ -53,11 +53,13 @@ defmodule Snakepit.GRPC.LazyStream do
     end
   end
 
+  defp next(%{rest: [], held: :given} = state), do: {:halt, state}
+
   # The chunk that may be the announcement of an error: if it is, the error itself follows and
   # says more.
-  defp next(%{rest: [], error: chunk} = state) do
+  defp next(%{rest: [], held: chunk} = state) do
     case StreamCall.next(state.stream) do
-      :done -> {[chunk], %{state | error: nil, given: 0}}
+      :done -> {[chunk], %{state | held: :given}}
       {:error, reason} -> raise Error, reason
     end
   end

@@ -1,0 +1,245 @@
+"""Handlers for the Elixir tests."""
+
+import asyncio
+import datetime
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+from snakepit_bridge import Context, Final, command, stream
+
+
+class Beacon:
+    """Talks to the test over UDP: tells it what happens here, and waits for its word."""
+
+    def __init__(self, port):
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._test = ("127.0.0.1", port)
+
+    def tell(self, text):
+        self._socket.sendto(text.encode(), self._test)
+
+    def wait(self, text):
+        self.tell(text)
+        return self._socket.recv(1024).decode()
+
+
+@command
+def describe(value):
+    """What an argument has become."""
+    return {"type": type(value).__name__, "repr": repr(value)}
+
+
+@command
+def python_values():
+    return {
+        "none": None,
+        "true": True,
+        "int": -7,
+        "big": 2**70,
+        "big_negative": -(2**64) - 1,
+        "u64": 2**64 - 1,
+        "float": 1.5,
+        "nan": float("nan"),
+        "inf": float("inf"),
+        "neg_inf": float("-inf"),
+        "str": "grüße",
+        "empty": "",
+        "bytes": b"\x00\xff",
+        "list": [1, [2, []]],
+        "tuple": (1, "two"),
+        "dict": {"a": {"b": {}}, 1: "one"},
+        "datetime": datetime.datetime(2026, 1, 2, 3, 4, 5),
+        "date": datetime.date(2026, 1, 2),
+        "time": datetime.time(3, 4, 5),
+    }
+
+
+@command
+def give_scalar():
+    return 5
+
+
+@command
+def give_nothing():
+    return None
+
+
+@command
+def give_object():
+    return {"layers": [1, 2, {"weights": object()}]}
+
+
+@command
+def give_set():
+    return {"names": {"a"}}
+
+
+@command
+def give_bytes(size: int):
+    return {"data": b"x" * size}
+
+
+@command
+def typed(n: int, flag: bool = False):
+    return {"n": n, "flag": flag}
+
+
+@command
+def raise_error(message: str):
+    raise ValueError(message)
+
+
+@command
+def raise_deep():
+    def helper():
+        return {}["missing"]
+
+    return helper()
+
+
+@command
+def context(ctx: Context):
+    return {
+        "session_id": ctx.session_id,
+        "request_id": ctx.request_id,
+        "metadata": ctx.metadata,
+        "worker_id": ctx.worker_id,
+        "time_remaining": ctx.time_remaining(),
+    }
+
+
+@command
+def count_session(ctx: Context):
+    ctx.session["n"] = ctx.session.get("n", 0) + 1
+    return {"n": ctx.session["n"], "os_pid": os.getpid()}
+
+
+@command
+def say(text: str):
+    print(text)
+
+
+@command
+def say_much(size: int):
+    sys.stdout.write("x" * size + "\n")
+    sys.stdout.flush()
+
+
+@command
+def os_pid():
+    return {"os_pid": os.getpid(), "thread": threading.current_thread().name}
+
+
+@command
+def hold(beacon: int, name: str = "held"):
+    """Does not end until the test says so."""
+    return {"word": Beacon(beacon).wait(name)}
+
+
+@command
+async def hold_async(beacon: int):
+    link = Beacon(beacon)
+    link.tell("held")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        link.tell("closed")
+
+
+@command
+def end_process(status: int):
+    os._exit(status)
+
+
+@command
+def leave_child():
+    """Starts a child that keeps the standard output open."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    return {"child": child.pid, "os_pid": os.getpid()}
+
+
+@stream
+def count(n: int, size: int = 0):
+    for i in range(n):
+        yield {"n": i, "data": b"x" * size}
+
+
+@stream
+def count_with_result(n: int):
+    for i in range(n):
+        yield {"n": i}
+    return {"total": n}
+
+
+@stream
+async def count_async(n: int):
+    for i in range(n):
+        yield {"n": i}
+    yield Final({"total": n})
+
+
+@stream
+def fail_after(n: int):
+    for i in range(n):
+        yield {"n": i}
+    raise RuntimeError(f"failed after {n}")
+
+
+@stream
+def give_object_after(n: int):
+    for i in range(n):
+        yield {"n": i}
+    yield {"bad": [object()]}
+
+
+@stream
+def final_error_key():
+    yield {"n": 0}
+    return {"error": "only a word"}
+
+
+@stream
+def watched(beacon: int):
+    """Endless. Tells when it has ended."""
+    link = Beacon(beacon)
+    n = 0
+    try:
+        while True:
+            yield {"n": n}
+            n += 1
+    finally:
+        link.tell("closed")
+
+
+@stream
+async def watched_async(beacon: int):
+    link = Beacon(beacon)
+    n = 0
+    try:
+        while True:
+            yield {"n": n}
+            n += 1
+    finally:
+        link.tell("closed")
+
+
+@stream
+def produced(beacon: int, n: int, size: int = 0):
+    """Tells of every chunk it makes."""
+    link = Beacon(beacon)
+    for i in range(n):
+        link.tell(f"made {i}")
+        yield {"n": i, "data": b"x" * size}
+    link.tell("made all")
+
+
+@stream
+def silent_after(beacon: int, n: int):
+    """Yields n chunks and then waits for the test."""
+    for i in range(n):
+        yield {"n": i}
+    Beacon(beacon).wait("silent")
