@@ -36,6 +36,7 @@ pub(crate) struct Handlers {
     runtime: Handle,
     state: Mutex<State>,
     wake: Condvar,
+    ended: Condvar,
 }
 
 #[derive(Default)]
@@ -58,8 +59,8 @@ impl std::fmt::Debug for Handlers {
 impl Handlers {
     /// Up to `capacity` threads of their own. With 0 only threads that call [`run`](Self::run).
     pub(crate) fn new(capacity: usize, calls: Arc<Calls>, runtime: Handle) -> Arc<Self> {
-        let (state, wake) = (Mutex::default(), Condvar::new());
-        Arc::new(Handlers { capacity, calls, runtime, state, wake })
+        let (state, wake, ended) = (Mutex::default(), Condvar::new(), Condvar::new());
+        Arc::new(Handlers { capacity, calls, runtime, state, wake, ended })
     }
 
     /// Queues a job. False when the queue is full.
@@ -89,10 +90,14 @@ impl Handlers {
             let handlers = Arc::clone(self);
             let started = std::thread::Builder::new()
                 .name(format!("snakepit-handler-{number}"))
-                .spawn(move || Python::attach(|py| handlers.run(py, number)));
+                .spawn(move || {
+                    Python::attach(|py| handlers.run(py, number));
+                    handlers.lock().threads -= 1;
+                    handlers.ended.notify_all();
+                });
             // Without a new thread the job waits for one of the old.
             if started.is_ok() {
-                state.threads = number;
+                state.threads += 1;
             }
         }
     }
@@ -150,6 +155,14 @@ impl Handlers {
     pub(crate) fn stop(&self) {
         self.lock().stopping = true;
         self.wake.notify_all();
+    }
+
+    /// Waits until every thread has ended; false when `patience` is over before. Not to be called
+    /// with the GIL held.
+    pub(crate) fn join(&self, patience: Duration) -> bool {
+        let busy = |state: &mut State| state.threads > 0;
+        let waited = self.ended.wait_timeout_while(self.lock(), patience, busy);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     // Nobody waits for the GIL under the lock, so it may be taken with the GIL held.

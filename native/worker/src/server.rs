@@ -29,6 +29,9 @@ use crate::{inject, process};
 /// After the parent has gone, a worker may take so long to end.
 const ORPHAN_GRACE: Duration = Duration::from_secs(1);
 
+/// Handlers that go on after the drain are given so long before the process ends under them.
+const LAST_HANDLERS: Duration = Duration::from_millis(100);
+
 /// What every part of the worker shares.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -119,10 +122,15 @@ pub(crate) fn serve(
     process::tell_parent(&ready)?;
 
     worker.main_thread.run(py, 0);
-    let result = py.detach(|| io.join());
+    let (result, all_ended) = py.detach(|| (io.join(), worker.handlers.join(LAST_HANDLERS)));
     worker.dispatcher.stop(py)?;
     if orphaned.load(Ordering::Acquire) {
         process::end_group();
+    }
+    if !all_ended {
+        // A thread inside Python while the interpreter is taken down would bring a crash.
+        py.run(c"import sys; sys.stdout.flush(); sys.stderr.flush()", None, None)?;
+        std::process::exit(0);
     }
     match result {
         Ok(result) => result.map_err(|error| PyOSError::new_err(error.to_string())),
