@@ -151,10 +151,15 @@ impl Handlers {
         })
     }
 
-    /// Ends the threads once the queue is empty.
+    /// Ends the threads, each after the call it is at. What waits does not run.
     pub(crate) fn stop(&self) {
-        self.lock().stopping = true;
+        let mut state = self.lock();
+        state.stopping = true;
+        // Dropped after the lock is: a job answers its caller when it is dropped.
+        let waiting = std::mem::take(&mut state.queue);
+        drop(state);
         self.wake.notify_all();
+        drop(waiting);
     }
 
     /// Waits until every thread has ended; false when `patience` is over before. Not to be called
