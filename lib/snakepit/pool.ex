@@ -29,7 +29,7 @@ defmodule Snakepit.Pool do
   use Supervisor
 
   alias Snakepit.{Config, Error, GRPC, Request}
-  alias Snakepit.Pool.{Drain, Gate, Lease, Server, Shared, Slots, Stats, WorkerSupervisor}
+  alias Snakepit.Pool.{Drain, Gate, Lease, Server, Shared, Slots, WorkerSupervisor}
 
   @default_timeout 30_000
 
@@ -184,7 +184,7 @@ defmodule Snakepit.Pool do
 
         {:error, _reason} = error ->
           Lease.release(lease)
-          Stats.count(error, lease)
+          Lease.note(error, lease)
       end
     end
   end
@@ -193,7 +193,7 @@ defmodule Snakepit.Pool do
   defp with_lease(pool, target, request, fun) do
     with {:ok, lease} <- checkout(pool, target, request) do
       try do
-        lease |> fun.() |> Stats.count(lease)
+        lease |> fun.() |> Lease.note(lease)
       after
         Lease.release(lease)
       end

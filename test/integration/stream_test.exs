@@ -355,6 +355,7 @@ defmodule Snakepit.StreamTest do
         in_process(fn -> Snakepit.start_stream("watched", %{beacon: beacon.port}, pool: pool) end)
 
       assert_receive {^owner, {:ok, %Snakepit.Stream{}}}, 5_000
+      Beacon.await(beacon, "started")
       kill(owner)
       Beacon.await(beacon, "closed")
     end

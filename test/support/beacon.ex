@@ -1,7 +1,7 @@
 defmodule Snakepit.Test.Beacon do
   @moduledoc """
   Lets Python handlers tell a test what happens in them: a handler gets the port of the beacon and
-  sends datagrams, which arrive as messages `{:beacon, text}`-like tuples of `:gen_udp`.
+  sends datagrams to it.
   """
 
   import ExUnit.Assertions
@@ -31,13 +31,28 @@ defmodule Snakepit.Test.Beacon do
     do: :ok = :gen_udp.send(socket, {127, 0, 0, 1}, from, word)
 
   @doc """
-  Every text that has come so far.
+  Every text that was sent until now.
   """
-  def texts(%__MODULE__{socket: socket} = beacon) do
+  def texts(%__MODULE__{socket: socket}) do
+    # What is not a message yet is read from the system.
+    :ok = :inet.setopts(socket, active: false)
+    texts = received(socket) ++ unread(socket)
+    :ok = :inet.setopts(socket, active: true)
+    texts
+  end
+
+  defp received(socket) do
     receive do
-      {:udp, ^socket, _address, _from, text} -> [text | texts(beacon)]
+      {:udp, ^socket, _address, _from, text} -> [text | received(socket)]
     after
       0 -> []
+    end
+  end
+
+  defp unread(socket) do
+    case :gen_udp.recv(socket, 0, 0) do
+      {:ok, {_address, _from, text}} -> [text | unread(socket)]
+      {:error, :timeout} -> []
     end
   end
 end

@@ -46,7 +46,7 @@ defmodule Snakepit.Test.PoolHelper do
   end
 
   def worker_ready(pool, index) do
-    send(pool.server, {:worker, index, self(), {:ready, {:channel, index}, %{}}})
+    send(pool.server, {:worker, index, self(), {:ready, {:channel, index}, %{started_at: index}}})
     settle(pool)
   end
 

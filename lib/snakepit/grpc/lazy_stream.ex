@@ -33,7 +33,7 @@ defmodule Snakepit.GRPC.LazyStream do
   # more be produced while the other half is consumed.
   defp next(%{rest: [_ | _]} = state) do
     stream = StreamCall.consumed(state.stream, state.given)
-    if StreamCall.expired?(stream), do: raise(Error, :worker_timeout)
+    if StreamCall.expired?(stream), do: fail(state, :worker_timeout)
 
     {chunks, rest} = Enum.split(state.rest, stream.half)
     {chunks, %{state | stream: stream, rest: rest, given: length(chunks)}}
@@ -49,7 +49,7 @@ defmodule Snakepit.GRPC.LazyStream do
         {:halt, state}
 
       {:error, reason} ->
-        raise Error, reason
+        fail(state, reason)
     end
   end
 
@@ -60,7 +60,7 @@ defmodule Snakepit.GRPC.LazyStream do
   defp next(%{rest: [], held: chunk} = state) do
     case StreamCall.next(state.stream) do
       :done -> {[chunk], %{state | held: :given}}
-      {:error, reason} -> raise Error, reason
+      {:error, reason} -> fail(state, reason)
     end
   end
 
@@ -72,6 +72,12 @@ defmodule Snakepit.GRPC.LazyStream do
       {before, [%{"error" => _, "is_final" => true} = last]} -> {before, last}
       {_before, _last} -> {chunks, nil}
     end
+  end
+
+  @spec fail(map(), Error.reason()) :: no_return()
+  defp fail(%{lease: lease}, reason) do
+    Lease.note({:error, reason}, lease)
+    raise Error, reason
   end
 
   defp close(%{lease: lease, stream: stream}) do

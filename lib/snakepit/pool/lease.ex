@@ -4,7 +4,7 @@ defmodule Snakepit.Pool.Lease do
   # the caller, on shared memory; the pool's server is asked only when the caller must wait.
 
   alias Snakepit.Request
-  alias Snakepit.Pool.{Server, Shared, Slots}
+  alias Snakepit.Pool.{Server, Shared, Slots, Stats}
 
   @enforce_keys [:pool, :slot, :token, :channel]
   defstruct [:pool, :slot, :token, :channel]
@@ -55,6 +55,23 @@ defmodule Snakepit.Pool.Lease do
   @spec release_message(t()) :: {pid(), term()}
   def release_message(%__MODULE__{pool: pool, slot: slot, token: token}),
     do: {pool.server, {:release, slot, token}}
+
+  @doc """
+  Notes how the call ended, and returns its result.
+  """
+  @spec note(result, t()) :: result when result: term()
+  def note({:error, reason} = result, %__MODULE__{pool: pool} = lease) do
+    Stats.count_error(pool, reason)
+    if reason in [:worker_exited, :grpc_unavailable], do: suspect(lease)
+    result
+  end
+
+  def note(result, _lease), do: result
+
+  # The caller knows before the pool that the worker is gone. When this returns the pool knows
+  # too: a call made now waits for the next process instead of failing on the last.
+  defp suspect(%__MODULE__{pool: pool, slot: slot, channel: channel}),
+    do: Server.suspect(pool.server, Slots.worker(pool.slots, slot), channel)
 
   defp give_back(%Shared{slots: slots, server: server}, slot) do
     :ok = Slots.release(slots, slot)

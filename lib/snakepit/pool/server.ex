@@ -5,7 +5,7 @@ defmodule Snakepit.Pool.Server do
 
   use GenServer
 
-  alias Snakepit.{Config, Error}
+  alias Snakepit.{Config, Error, GRPC}
   alias Snakepit.Pool.{Queue, Shared, Slots}
   alias Snakepit.Worker.Directory
 
@@ -37,6 +37,16 @@ defmodule Snakepit.Pool.Server do
   catch
     :exit, {:timeout, _call} -> {:error, :worker_timeout}
     :exit, _server_gone -> {:error, :grpc_unavailable}
+  end
+
+  @doc """
+  Gives a worker no more calls until it has shown that it still answers on `channel`.
+  """
+  @spec suspect(pid(), Slots.worker(), GRPC.Channel.t()) :: :ok
+  def suspect(server, worker, channel) do
+    GenServer.call(server, {:suspect, worker, channel})
+  catch
+    :exit, _server_gone -> :ok
   end
 
   @doc """
@@ -92,6 +102,17 @@ defmodule Snakepit.Pool.Server do
 
   def handle_call(:await_ready, from, state),
     do: {:noreply, answer_awaiting(%{state | awaiting: [from | state.awaiting]})}
+
+  def handle_call({:suspect, index, channel}, _from, %{pool: pool} = state) do
+    with {:ok, ^channel} <- Shared.channel(pool, index),
+         %{^index => pid} <- state.workers do
+      Slots.put_state(pool.slots, index, :starting)
+      Shared.put_worker(pool, index, nil, %{state: :starting})
+      send(pid, {:suspect, channel})
+    end
+
+    {:reply, :ok, state}
+  end
 
   def handle_call(:queued, _from, state), do: {:reply, Queue.size(state.queue), state}
 
@@ -151,8 +172,11 @@ defmodule Snakepit.Pool.Server do
 
   def handle_info({{:worker_gone, index}, _monitor, :process, pid, _reason}, state) do
     case state.workers do
-      %{^index => ^pid} -> {:noreply, worker_news(state, index, pid, {:starting, %{pid: nil}})}
-      _replaced -> {:noreply, state}
+      %{^index => ^pid} ->
+        {:noreply, worker_news(state, index, pid, {:starting, %{pid: nil, os_pid: nil}})}
+
+      _replaced ->
+        {:noreply, state}
     end
   end
 
@@ -239,6 +263,7 @@ defmodule Snakepit.Pool.Server do
   # ready and erased after it stopped being so: who sees it ready finds its channel.
   defp worker_news(state, index, pid, {:ready, channel, info}) do
     state = watch(state, index, pid)
+    count_restart(state.pool, index, info)
     Shared.put_worker(state.pool, index, channel, Map.put(info, :state, :ready))
     Slots.put_state(state.pool.slots, index, :ready)
     state |> serve(index) |> answer_awaiting()
@@ -246,7 +271,6 @@ defmodule Snakepit.Pool.Server do
 
   defp worker_news(state, index, pid, {:starting, info}) do
     state = watch(state, index, pid)
-    if Slots.ready?(state.pool.slots, index), do: Slots.count(state.pool.slots, :restarts)
     Slots.put_state(state.pool.slots, index, :starting)
     Shared.put_worker(state.pool, index, nil, Map.put(info, :state, :starting))
     state
@@ -262,6 +286,15 @@ defmodule Snakepit.Pool.Server do
 
     [index | if(reachable?(slots, :any), do: [], else: [:any])]
     |> Enum.reduce(%{state | awaiting: []}, &refuse_all(&2, &1, :grpc_unavailable))
+  end
+
+  # Ready for the second time, and not just found to be sound.
+  defp count_restart(pool, index, info) do
+    case Shared.worker(pool, index) do
+      %{started_at: nil} -> :ok
+      %{started_at: before} when before == info.started_at -> :ok
+      _new_process -> Slots.count(pool.slots, :restarts)
+    end
   end
 
   defp watch(%{workers: workers} = state, index, pid) do

@@ -2,27 +2,17 @@ defmodule Snakepit.Pool.Stats do
   @moduledoc false
   # What a pool tells about itself, read from the shared memory of its callers.
 
-  alias Snakepit.Pool.{Lease, Shared, Slots}
+  alias Snakepit.Error
+  alias Snakepit.Pool.{Shared, Slots}
 
   @timeouts [:worker_timeout, :chunk_timeout]
 
   @doc """
-  Counts a result that is not a success, and returns it.
+  Counts a call that has failed.
   """
-  @spec count(result, Lease.t()) :: result when result: term()
-  def count({:error, reason} = result, %Lease{pool: pool} = lease) do
-    if reason == :worker_exited, do: suspect(lease)
-    Slots.count(pool.slots, if(reason in @timeouts, do: :timeouts, else: :errors))
-    result
-  end
-
-  def count(result, _lease), do: result
-
-  # The worker may not know yet that its process is gone.
-  defp suspect(%Lease{pool: pool, slot: slot, channel: channel}) do
-    with %{pid: pid} when is_pid(pid) <- Shared.worker(pool, Slots.worker(pool.slots, slot)),
-         do: send(pid, {:suspect, channel})
-  end
+  @spec count_error(Shared.t(), Error.reason()) :: :ok
+  def count_error(%Shared{slots: slots}, reason),
+    do: Slots.count(slots, if(reason in @timeouts, do: :timeouts, else: :errors))
 
   @spec workers(Shared.t()) :: [map()]
   def workers(%Shared{slots: slots} = pool) do

@@ -31,6 +31,7 @@ defmodule Snakepit.Worker.Server do
     starts: 0,
     failures: 0,
     misses: 0,
+    suspected: false,
     output: Output.new()
   ]
 
@@ -80,10 +81,11 @@ defmodule Snakepit.Worker.Server do
   def handle_info({:timeout, timer, :check}, %{timer: timer} = state),
     do: {:noreply, check(%{state | timer: nil})}
 
-  # A caller lost its connection. Python may be gone without the port knowing: as long as
-  # a child of it holds the pipe open, there is no exit status.
+  # A caller lost its connection, and the pool gives this worker no calls until it is announced
+  # again. Python may be gone without the port knowing: as long as a child of it holds the
+  # pipe open, there is no exit status.
   def handle_info({:suspect, channel}, %{phase: :ready, channel: channel} = state),
-    do: {:noreply, check(state)}
+    do: {:noreply, check(%{state | suspected: true})}
 
   def handle_info(:stop_process, state), do: {:noreply, begin_stop(state)}
 
@@ -164,26 +166,16 @@ defmodule Snakepit.Worker.Server do
   end
 
   defp checked(%{phase: :starting} = state, {:ok, %{"healthy" => true} = health}) do
-    channel = Channel.negotiate(state.channel, health)
-
-    announce(
-      state,
-      {:ready, channel,
-       %{
-         pid: self(),
-         os_pid: state.process.os_pid,
-         address: channel.target,
-         started_at: state.started_at,
-         transport: health["transport"]
-       }}
-    )
-
-    check_later(%{cancel_timer(state) | phase: :ready, channel: channel, misses: 0})
+    state = %{state | channel: Channel.negotiate(state.channel, health), phase: :ready}
+    state |> cancel_timer() |> announce_ready(health) |> check_later()
   end
 
   defp checked(%{phase: :starting} = state, answer) do
     start_failed(state, crashed(state, "did not answer a health check (#{inspect(answer)})"))
   end
+
+  defp checked(%{phase: :ready, suspected: true} = state, {:ok, health}),
+    do: state |> announce_ready(health) |> check_later()
 
   defp checked(%{phase: :ready} = state, {:ok, _health}), do: check_later(%{state | misses: 0})
 
@@ -261,6 +253,19 @@ defmodule Snakepit.Worker.Server do
   end
 
   # -- helpers
+
+  defp announce_ready(state, health) do
+    info = %{
+      pid: self(),
+      os_pid: state.process.os_pid,
+      address: state.channel.target,
+      started_at: state.started_at,
+      transport: health["transport"]
+    }
+
+    announce(state, {:ready, state.channel, info})
+    %{state | misses: 0, suspected: false}
+  end
 
   defp announce(%{pool: pool, index: index}, news),
     do: send(pool.server, {:worker, index, self(), news})

@@ -200,13 +200,51 @@ defmodule Snakepit.Pool.LeaseTest do
       pool = start_server(pool_size: 1)
 
       worker =
-        in_process(fn -> send(pool.server, {:worker, 0, self(), {:ready, :channel, %{}}}) end)
+        in_process(fn ->
+          send(pool.server, {:worker, 0, self(), {:ready, :channel, %{started_at: 0}}})
+        end)
 
       assert_receive {^worker, _sent}
       :ok = Server.await_ready(pool.server, 5_000)
       kill(worker)
       settle(pool)
-      assert %{ready: 0, restarts: 1} = Stats.pool(pool)
+      assert %{ready: 0} = Stats.pool(pool)
+    end
+  end
+
+  describe "a worker that a caller suspects" do
+    setup do
+      %{pool: start_server(pool_size: 2)}
+    end
+
+    test "gets no calls until it is ready again", %{pool: pool} do
+      for index <- 0..1, do: worker_ready(pool, index)
+      {:ok, lease} = checkout(pool, target: 0)
+      assert Lease.note({:error, :worker_exited}, lease) == {:error, :worker_exited}
+      assert_received {:suspect, {:channel, 0}}
+      assert {:ok, %{channel: {:channel, 1}}} = checkout(pool)
+      assert checkout(pool, target: 0, queue_timeout: 1) == {:error, :queue_timeout}
+
+      worker_ready(pool, 0)
+      assert {:ok, _lease} = checkout(pool, target: 0)
+      assert %{errors: 1, restarts: 0} = Stats.pool(pool)
+    end
+
+    test "is left alone when it has a new process already", %{pool: pool} do
+      worker_ready(pool, 0)
+      {:ok, lease} = checkout(pool, target: 0)
+      old = %{lease | channel: {:channel, :old}}
+      Lease.note({:error, :worker_exited}, old)
+      refute_received {:suspect, _channel}
+      assert {:ok, _lease} = checkout(pool, target: 0)
+    end
+
+    test "other errors are no suspicion", %{pool: pool} do
+      worker_ready(pool, 0)
+      {:ok, lease} = checkout(pool, target: 0)
+      Lease.note({:error, :worker_timeout}, lease)
+      refute_received {:suspect, _channel}
+      assert %{timeouts: 1, errors: 0} = Stats.pool(pool)
     end
   end
 

@@ -206,6 +206,7 @@ def final_error_key():
 def watched(beacon: int):
     """Endless. Tells when it has ended."""
     link = Beacon(beacon)
+    link.tell("started")
     n = 0
     try:
         while True:
@@ -218,6 +219,7 @@ def watched(beacon: int):
 @stream
 async def watched_async(beacon: int):
     link = Beacon(beacon)
+    link.tell("started")
     n = 0
     try:
         while True:
