@@ -20,4 +20,9 @@ mod signal;
 mod stream;
 mod term;
 
+/// Buffers of a megabyte come and go with every large chunk. The system's allocator maps and
+/// unmaps each, and the page faults cost more than the copy; this one keeps them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 rustler::init!("Elixir.Snakepit.GRPC.Native");
