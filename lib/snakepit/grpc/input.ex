@@ -60,13 +60,10 @@ defmodule Snakepit.GRPC.Input do
   end
 
   defp send_chunk(handle, ref, chunk) when is_map(chunk) and not is_struct(chunk) do
-    with :yield <- Native.send_chunk(handle, chunk),
-         :yield <- Native.send_chunk_large(handle, chunk) do
-      :over
-    else
-      :wait -> wait_for_room(ref)
-      answer -> answer
-    end
+    sent =
+      with :yield <- Native.send_chunk(handle, chunk), do: Native.send_chunk_large(handle, chunk)
+
+    if sent == :wait, do: wait_for_room(ref), else: sent
   end
 
   defp send_chunk(_handle, _ref, chunk),

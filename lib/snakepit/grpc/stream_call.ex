@@ -17,9 +17,12 @@ defmodule Snakepit.GRPC.StreamCall do
   """
   @spec run(Channel.t(), Request.t(), (map() -> term())) :: :ok | {:error, Error.reason()}
   def run(channel, request, callback) do
-    with {:ok, stream} <- open(channel, request) do
+    # Made here and handed down, so that the VM skips what was in the mailbox before.
+    ref = make_ref()
+
+    with {:ok, stream} <- open(channel, ref, request, :server, :batch) do
       try do
-        consume(stream, callback)
+        consume_all(ref, stream, callback)
       after
         close(stream)
       end
@@ -31,9 +34,10 @@ defmodule Snakepit.GRPC.StreamCall do
   """
   @spec open(Channel.t(), Request.t(), Native.shape(), :batch | :result) ::
           {:ok, t()} | {:error, Error.reason()}
-  def open(channel, request, shape \\ :server, mode \\ :batch) do
-    ref = make_ref()
+  def open(channel, request, shape \\ :server, mode \\ :batch),
+    do: open(channel, make_ref(), request, shape, mode)
 
+  defp open(channel, ref, request, shape, mode) do
     with {:ok, handle} <- start(channel, ref, request, shape, {mode}) do
       {:ok,
        %__MODULE__{
@@ -60,7 +64,9 @@ defmodule Snakepit.GRPC.StreamCall do
   """
   @spec next(t()) ::
           {:chunks, [map()], t()} | :done | {:error, Error.reason()} | {:input, term()}
-  def next(%__MODULE__{ref: ref} = stream) do
+  def next(%__MODULE__{ref: ref} = stream), do: next(ref, stream)
+
+  defp next(ref, stream) do
     # Chunks that wait already need no acknowledgement yet; before sleeping everything
     # is acknowledged, as the window may be full by bytes long before it is by count.
     receive do
@@ -148,21 +154,23 @@ defmodule Snakepit.GRPC.StreamCall do
   Calls `callback` with every chunk. `{:input, outcome}` when the input of the stream failed.
   """
   @spec consume(t(), (map() -> term())) :: :ok | {:error, Error.reason()} | {:input, term()}
-  def consume(stream, callback) do
-    case next(stream) do
-      {:chunks, chunks, stream} -> consume(chunks, stream, callback)
+  def consume(%__MODULE__{ref: ref} = stream, callback), do: consume_all(ref, stream, callback)
+
+  defp consume_all(ref, stream, callback) do
+    case next(ref, stream) do
+      {:chunks, chunks, stream} -> consume_some(ref, chunks, stream, callback)
       :done -> :ok
       {ended, reason} -> {ended, reason}
     end
   end
 
-  defp consume([], stream, callback), do: consume(stream, callback)
+  defp consume_some(ref, [], stream, callback), do: consume_all(ref, stream, callback)
 
-  defp consume([chunk | rest], stream, callback) do
+  defp consume_some(ref, [chunk | rest], stream, callback) do
     cond do
       expired?(stream) -> {:error, :worker_timeout}
       callback.(chunk) == :halt -> :ok
-      true -> consume(rest, consumed(stream, 1), callback)
+      true -> consume_some(ref, rest, consumed(stream, 1), callback)
     end
   end
 

@@ -1,0 +1,76 @@
+defmodule Snakepit.ConfiguredPoolTest do
+  # The application and its environment are shared.
+  use ExUnit.Case, async: false
+
+  import ExUnit.CaptureLog
+
+  alias Snakepit.Error
+
+  setup do
+    before = Application.get_all_env(:snakepit)
+
+    on_exit(fn ->
+      capture_log(fn -> Application.stop(:snakepit) end)
+
+      for {key, _value} <- Application.get_all_env(:snakepit),
+          do: Application.delete_env(:snakepit, key)
+
+      Application.put_all_env(snakepit: before)
+      :ok = Application.start(:snakepit)
+    end)
+  end
+
+  defp configure do
+    Application.put_env(:snakepit, :adapter_module, Snakepit.Adapters.GRPCPython)
+    Application.put_env(:snakepit, :pool_config, %{pool_size: 1})
+  end
+
+  test "without configuration nothing runs" do
+    assert Snakepit.execute("ping", %{}) == {:error, :pool_not_found}
+  end
+
+  test "a pool that is configured before the application starts, starts with it" do
+    capture_log(fn -> Application.stop(:snakepit) end)
+    configure()
+    Application.put_env(:snakepit, :grpc_config, %{base_port: 50_051, port_range: 100})
+
+    assert {:ok, _apps} = Application.ensure_all_started(:snakepit)
+    assert [%{address: "http://127.0.0.1:" <> _port}] = Snakepit.list_workers()
+    assert {:ok, result} = Snakepit.execute("ping", %{})
+    assert result["status"] == "ok"
+  end
+
+  test "a pool that is configured later starts with the first call" do
+    configure()
+    assert {:ok, _none} = Application.ensure_all_started(:snakepit)
+
+    test = self()
+    assert :ok = Snakepit.execute_stream("ping_stream", %{count: 3}, &send(test, {:chunk, &1}))
+    assert_received {:chunk, %{"index" => 1}}
+    assert_received {:chunk, %{"index" => 2}}
+    assert_received {:chunk, %{"index" => 3, "is_final" => true}}
+    assert Snakepit.await_ready() == :ok
+  end
+
+  test "callers that come at once start it once" do
+    configure()
+
+    results =
+      1..10
+      |> Enum.map(fn _ -> Task.async(fn -> Snakepit.execute("ping", %{}) end) end)
+      |> Task.await_many(30_000)
+
+    assert Enum.all?(results, &match?({:ok, %{"status" => "ok"}}, &1))
+    assert [_one] = Snakepit.list_workers()
+  end
+
+  test "one that cannot start says why to the caller" do
+    configure()
+    Application.put_env(:snakepit, :pool_config, %{python: [executable: "/no/such/python"]})
+
+    capture_log(fn ->
+      assert {:error, %Error{kind: :worker_crashed} = error} = Snakepit.execute("ping", %{})
+      assert error.message =~ "/no/such/python"
+    end)
+  end
+end
