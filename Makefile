@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench docs clean install-grpc proto-python dev-setup
+.PHONY: help setup demo test check format bench bench-quick docs clean install-grpc proto-python dev-setup
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -21,9 +21,12 @@ check: ## Everything that must hold before a commit: formats, warnings, types, t
 format: ## Format the sources of all three languages
 	@scripts/format
 
-bench: ## Measure calls and streams
-	@scripts/setup
+bench: ## Measure calls and streams, beside a bare Rust client and Python's grpcio
+	@scripts/setup --extras grpc
 	@mix run bench/run.exs
+
+bench-quick: ## The same in less than a minute
+	@BENCH_QUICK=1 $(MAKE) --no-print-directory bench
 
 docs: ## Write the API documentation to doc/
 	@scripts/docs

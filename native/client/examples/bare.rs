@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use snakepit_client::{Connection, Options, Request as Call};
+use snakepit_client::{Connection, Lane, Options, Request as Call};
 use snakepit_protocol::pb::snakepit_bridge_client::SnakepitBridgeClient;
 use snakepit_protocol::pb::{Codec, Entry, ExecuteRequest};
 use snakepit_protocol::value::Writer;
@@ -17,10 +17,12 @@ use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 
 const LIMIT: usize = 256 * 1024 * 1024;
+const WARM_UP: usize = 100;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
+// One thread: measured, more of them only hand the work to each other.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let number = |index: usize, default: usize| -> Result<usize, Failure> {
@@ -31,10 +33,23 @@ async fn main() -> Result<(), Failure> {
     let channel = Endpoint::from_shared(target.clone())?.connect().await?;
     let client = SnakepitBridgeClient::new(channel).max_decoding_message_size(LIMIT);
     match args.get(1).map(String::as_str) {
-        Some("unary") => report_calls(&unary(client, count, size, callers).await?),
-        Some("lane") => report_calls(&lane(target, count, size, callers).await?),
-        Some("stream") => stream(client, count, size).await?,
-        Some("first") => report_calls(&first(client, count).await?),
+        Some("unary") => {
+            unary(client.clone(), WARM_UP, size, 1).await?;
+            report_calls(&unary(client, count, size, callers).await?);
+        }
+        Some("lane") => {
+            let lane = open_lane(target)?;
+            on_lane(&lane, WARM_UP, size, 1).await?;
+            report_calls(&on_lane(&lane, count, size, callers).await?);
+        }
+        Some("stream") => {
+            stream(client.clone(), WARM_UP, 10).await?;
+            report_stream(&stream(client, count, size).await?);
+        }
+        Some("first") => {
+            first(client.clone(), WARM_UP).await?;
+            report_calls(&first(client, count).await?);
+        }
         _ => return Err("the mode is one of unary, lane, stream, first".into()),
     }
     Ok(())
@@ -54,6 +69,22 @@ fn report_calls(calls: &Calls) {
         at(50),
         at(99),
         sorted.len() as f64 / calls.elapsed.as_secs_f64()
+    );
+}
+
+struct Chunks {
+    received: usize,
+    bytes: usize,
+    elapsed: Duration,
+}
+
+fn report_stream(chunks: &Chunks) {
+    let seconds = chunks.elapsed.as_secs_f64();
+    println!(
+        "{{\"chunks\":{},\"per_s\":{:.0},\"mb_per_s\":{:.1}}}",
+        chunks.received,
+        chunks.received as f64 / seconds,
+        chunks.bytes as f64 / seconds / 1e6
     );
 }
 
@@ -115,7 +146,7 @@ async fn unary(
     gather(tasks, start).await
 }
 
-async fn lane(target: &str, count: usize, size: usize, callers: usize) -> Result<Calls, Failure> {
+fn open_lane(target: &str) -> Result<Arc<Lane>, Failure> {
     let connection = Connection::new(&Options {
         target: target.to_owned(),
         token: None,
@@ -123,11 +154,19 @@ async fn lane(target: &str, count: usize, size: usize, callers: usize) -> Result
         connect_timeout: Duration::from_secs(5),
     })?;
     tokio::spawn(connection.open_lane().ok_or("the lane is open already")?);
-    let lane = Arc::clone(connection.lane().ok_or("the lane is closed")?);
+    Ok(Arc::clone(connection.lane().ok_or("the lane is closed")?))
+}
+
+async fn on_lane(
+    lane: &Arc<Lane>,
+    count: usize,
+    size: usize,
+    callers: usize,
+) -> Result<Calls, Failure> {
     let start = Instant::now();
     let tasks: Vec<_> = (0..callers)
         .map(|_| {
-            let lane = Arc::clone(&lane);
+            let lane = Arc::clone(lane);
             tokio::spawn(async move {
                 let call = Call {
                     command: "bench_echo".to_owned(),
@@ -167,7 +206,7 @@ async fn stream(
     mut client: SnakepitBridgeClient<Channel>,
     count: usize,
     size: usize,
-) -> Result<(), Failure> {
+) -> Result<Chunks, Failure> {
     let values = [("count", Value::Integer(count)), ("size", Value::Integer(size))];
     let start = Instant::now();
     let mut chunks = client.execute_stream(request("bench_stream", &values)).await?.into_inner();
@@ -179,13 +218,7 @@ async fn stream(
         received += usize::from(!chunk.is_final);
         bytes += chunk.chunk.iter().map(|entry| entry.value.len()).sum::<usize>();
     }
-    let elapsed = start.elapsed().as_secs_f64();
-    println!(
-        "{{\"chunks\":{received},\"per_s\":{:.0},\"mb_per_s\":{:.1}}}",
-        received as f64 / elapsed,
-        bytes as f64 / elapsed / 1e6
-    );
-    Ok(())
+    Ok(Chunks { received, bytes, elapsed: start.elapsed() })
 }
 
 async fn first(mut client: SnakepitBridgeClient<Channel>, count: usize) -> Result<Calls, Failure> {
