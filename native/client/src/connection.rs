@@ -8,6 +8,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{CallError, Lane};
 
+/// What the peer is told on top of a call's deadline.
+const DEADLINE_GRACE: Duration = Duration::from_secs(1);
+
 /// How to reach a worker.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -97,6 +100,20 @@ impl Connection {
         SnakepitBridgeClient::new(self.channel.clone())
             .max_decoding_message_size(self.max_message_size)
             .max_encoding_message_size(self.max_message_size)
+    }
+
+    /// A request of which the peer is told how long it may take. A little more than it may: our
+    /// own clock is to say that the time is over, and tonic's or the peer's to catch what it misses.
+    pub(crate) fn request_within<T>(
+        &self,
+        message: T,
+        limit: Option<Duration>,
+    ) -> tonic::Request<T> {
+        let mut request = self.request(message);
+        if let Some(limit) = limit {
+            request.set_timeout(limit.saturating_add(DEADLINE_GRACE));
+        }
+        request
     }
 
     pub(crate) fn request<T>(&self, message: T) -> tonic::Request<T> {

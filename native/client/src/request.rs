@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use snakepit_protocol::pb::{
     Codec, Entry, ExecuteRequest, LaneRequest, SessionRequest, StreamStart, lane_request,
 };
@@ -31,6 +33,10 @@ impl Request {
     /// Bytes of the arguments, without the framing.
     pub fn args_size(&self) -> usize {
         self.args.iter().map(|entry| entry.key.len() + entry.value.len()).sum()
+    }
+
+    pub(crate) fn time_limit(&self) -> Option<Duration> {
+        (self.timeout_ms > 0).then(|| Duration::from_millis(self.timeout_ms.into()))
     }
 
     pub(crate) fn into_message(self) -> Message {

@@ -104,7 +104,8 @@ impl Stream {
         // However this ends, the request side ends with it.
         let _closing = uplink.as_deref().map(Closing);
         let call = async {
-            let chunks = match open(&connection, opening).await? {
+            let limit = deadlines.call.map(|end| end.saturating_duration_since(Instant::now()));
+            let chunks = match open(&connection, opening, limit).await? {
                 Opened::Chunks(chunks) => chunks,
                 Opened::Result(response) => return only(*response, sink),
             };
@@ -137,21 +138,27 @@ enum Opened {
     Result(Box<ExecuteResponse>),
 }
 
-async fn open(connection: &Connection, opening: Opening) -> Result<Opened, CallError> {
+async fn open(
+    connection: &Connection,
+    opening: Opening,
+    limit: Option<Duration>,
+) -> Result<Opened, CallError> {
     let mut client = connection.client();
     let chunks = match opening {
         Opening::Uplink(uplink, Shape::Client) if !uplink.peer_keeps_credit() => {
-            let request = connection.request(Messages(uplink));
+            let request = connection.request_within(Messages(uplink), limit);
             let response = client.execute_client_stream(request).await?.into_inner();
             return Ok(Opened::Result(Box::new(response)));
         }
         Opening::Uplink(uplink, _) => {
-            client.execute_bidi_stream(connection.request(Messages(uplink))).await
+            client.execute_bidi_stream(connection.request_within(Messages(uplink), limit)).await
         }
         Opening::Request(request) => match request.into_message() {
-            Message::Execute(message) => client.execute_stream(connection.request(message)).await,
+            Message::Execute(message) => {
+                client.execute_stream(connection.request_within(message, limit)).await
+            }
             Message::Session(message) => {
-                client.execute_in_session_stream(connection.request(message)).await
+                client.execute_in_session_stream(connection.request_within(message, limit)).await
             }
         },
     };

@@ -10,12 +10,15 @@ pub async fn unary(
     request: Request,
 ) -> Result<ExecuteResponse, CallError> {
     let mut client = connection.client();
+    let limit = request.time_limit();
     connection
         .until_closed(async move {
             let response = match request.into_message() {
-                Message::Execute(message) => client.execute(connection.request(message)).await,
+                Message::Execute(message) => {
+                    client.execute(connection.request_within(message, limit)).await
+                }
                 Message::Session(message) => {
-                    client.execute_in_session(connection.request(message)).await
+                    client.execute_in_session(connection.request_within(message, limit)).await
                 }
             };
             accept(response?.into_inner())
