@@ -194,6 +194,16 @@ defmodule Snakepit.WorkerTest do
     await_generation(pool, shared.generation)
     assert :ok = Snakepit.await_ready(pool, 10_000)
     assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
+    refute File.exists?(shared.directory)
+  end
+
+  test "a worker whose directory was cleaned away starts again" do
+    pool = start_pool()
+    {:ok, %{directory: directory}} = Snakepit.Pool.Shared.fetch(pool)
+    File.rm_rf!(directory)
+    assert {:error, :worker_exited} = Snakepit.execute("end_process", %{status: 1}, pool: pool)
+    assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
+    assert File.stat!(directory).type == :directory
   end
 
   defp await_generation(pool, old) do

@@ -71,6 +71,9 @@ defmodule Snakepit.Pool.Server do
     # So that terminate/2 runs and the directory goes away.
     Process.flag(:trap_exit, true)
 
+    # A predecessor that was killed had no time to tidy up.
+    with {:ok, %Shared{directory: old}} <- Shared.fetch(config.name), do: Directory.remove(old)
+
     case Directory.create(config) do
       {:ok, directory} ->
         pool = Shared.new(config, directory)

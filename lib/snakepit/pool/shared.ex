@@ -109,7 +109,7 @@ defmodule Snakepit.Pool.Shared do
       state: :starting,
       capacity: config.max_concurrent_streams,
       started_at: nil,
-      transport: config.transport,
+      transport: to_string(config.transport),
       address: nil
     }
   end

@@ -14,8 +14,10 @@ defmodule Snakepit.Worker.Address do
   """
   @spec choose(Shared.t(), Slots.worker(), non_neg_integer()) ::
           {:ok, t()} | {:error, Error.t()}
-  def choose(%Shared{config: %Config{base_port: nil}, directory: directory}, index, start),
-    do: {:ok, {:unix, Directory.socket_path(directory, index, start)}}
+  def choose(%Shared{config: %Config{base_port: nil}, directory: directory}, index, start) do
+    with :ok <- Directory.ensure(directory),
+         do: {:ok, {:unix, Directory.socket_path(directory, index, start)}}
+  end
 
   def choose(%Shared{config: config}, index, start) do
     # Every worker has ports of its own to try, so that no two of a pool meet.

@@ -20,21 +20,24 @@ defmodule Snakepit.Worker.Directory do
     with tmp when is_binary(tmp) <- System.tmp_dir() || {:error, :no_tmp_dir},
          directory = Path.join(tmp, name),
          :ok <- short_enough(socket_path(directory, 99_999, 99_999)),
-         :ok <- File.mkdir(directory),
-         :ok <- File.chmod(directory, 0o700) do
+         :ok <- ensure(directory) do
       {:ok, directory}
     else
-      {:error, %Error{} = error} ->
-        {:error, error}
+      {:error, :no_tmp_dir} -> {:error, unusable("a temporary directory", :enoent)}
+      {:error, %Error{} = error} -> {:error, error}
+    end
+  end
 
-      {:error, reason} ->
-        {:error,
-         %Error{
-           kind: :worker_crashed,
-           message:
-             "The directory for the worker sockets could not be made in #{inspect(System.tmp_dir())}: " <>
-               "#{inspect(reason)}. Set TMPDIR to a directory that can be written to."
-         }}
+  @doc """
+  Makes the directory again if somebody has cleaned it away.
+  """
+  @spec ensure(Path.t()) :: :ok | {:error, Error.t()}
+  def ensure(directory) do
+    with :ok <- File.mkdir_p(directory),
+         :ok <- File.chmod(directory, 0o700) do
+      :ok
+    else
+      {:error, reason} -> {:error, unusable(directory, reason)}
     end
   end
 
@@ -65,5 +68,14 @@ defmodule Snakepit.Worker.Directory do
              "system allows #{@max_path}. Set TMPDIR to a shorter path, or set :base_port to use TCP."
        }}
     end
+  end
+
+  defp unusable(directory, reason) do
+    %Error{
+      kind: :worker_crashed,
+      message:
+        "The directory for the worker sockets, #{directory}, could not be made: " <>
+          "#{:file.format_error(reason)}. Set TMPDIR to a directory that can be written to."
+    }
   end
 end

@@ -18,12 +18,16 @@ defmodule Snakepit.Worker.AddressTest do
   end
 
   test "a unix socket has a path of its own for every start" do
-    pool = pool([], "/tmp/pool")
-    assert {:ok, {:unix, "/tmp/pool/w1-0.sock"} = address} = Address.choose(pool, 1, 0)
-    assert {:ok, {:unix, "/tmp/pool/w1-1.sock"}} = Address.choose(pool, 1, 1)
-    assert Address.target(address) == "unix:/tmp/pool/w1-0.sock"
-    assert Address.args(address) == ["--socket", "/tmp/pool/w1-0.sock"]
+    {:ok, directory} = Directory.create(Config.new!([]))
+    pool = pool([], directory)
+    path = directory <> "/w1-0.sock"
+    assert {:ok, {:unix, ^path} = address} = Address.choose(pool, 1, 0)
+    assert {:ok, {:unix, next}} = Address.choose(pool, 1, 1)
+    assert next == directory <> "/w1-1.sock"
+    assert Address.target(address) == "unix:" <> path
+    assert Address.args(address) == ["--socket", path]
     assert Address.env(address) == %{}
+    Directory.remove(directory)
   end
 
   test "a port comes with a token in the environment" do
