@@ -6,7 +6,7 @@ defmodule Snakepit.Pool.Server do
   use GenServer
 
   alias Snakepit.{Config, Error, GRPC}
-  alias Snakepit.Pool.{Queue, Shared, Slots}
+  alias Snakepit.Pool.{Queue, Roster, Shared, Slots}
   alias Snakepit.Worker.Directory
 
   defstruct [
@@ -107,12 +107,9 @@ defmodule Snakepit.Pool.Server do
     do: {:noreply, answer_awaiting(%{state | awaiting: [from | state.awaiting]})}
 
   def handle_call({:suspect, index, channel}, _from, %{pool: pool} = state) do
-    with {:ok, ^channel} <- Shared.channel(pool, index),
-         %{^index => pid} <- state.workers do
-      Slots.put_state(pool.slots, index, :starting)
-      Shared.put_worker(pool, index, nil, %{state: :starting})
-      send(pid, {:suspect, channel})
-    end
+    with %{^index => pid} <- state.workers,
+         true <- Roster.suspend(pool, index, channel),
+         do: send(pid, {:suspect, channel})
 
     {:reply, :ok, state}
   end
@@ -205,7 +202,7 @@ defmodule Snakepit.Pool.Server do
     else
       _full ->
         cond do
-          not reachable?(slots, target) ->
+          not Roster.reachable?(state.pool, target) ->
             Slots.add_waiting(slots, -1)
             refuse(state, reply_to, :grpc_unavailable)
 
@@ -253,51 +250,27 @@ defmodule Snakepit.Pool.Server do
     Enum.reduce(entries, %{state | queue: queue}, &refuse(&2, &1, reason))
   end
 
-  # Waiting makes sense while some worker may still become ready: one whose last start
-  # failed is tried again, but nobody waits for that.
-  defp reachable?(slots, :any),
-    do: Enum.any?(0..(slots.size - 1), &(Slots.state(slots, &1) != :failing))
-
-  defp reachable?(slots, worker), do: Slots.state(slots, worker) != :failing
-
   # -- workers
 
-  # Only this process writes states and rows. A row is written before the worker becomes
-  # ready and erased after it stopped being so: who sees it ready finds its channel.
   defp worker_news(state, index, pid, {:ready, channel, info}) do
     state = watch(state, index, pid)
-    count_restart(state.pool, index, info)
-    Shared.put_worker(state.pool, index, channel, Map.put(info, :state, :ready))
-    Slots.put_state(state.pool.slots, index, :ready)
+    Roster.ready(state.pool, index, channel, info)
     state |> serve(index) |> answer_awaiting()
   end
 
   defp worker_news(state, index, pid, {:starting, info}) do
     state = watch(state, index, pid)
-    Slots.put_state(state.pool.slots, index, :starting)
-    Shared.put_worker(state.pool, index, nil, Map.put(info, :state, :starting))
+    Roster.starting(state.pool, index, info)
     state
   end
 
   defp worker_news(state, index, pid, {:failing, %Error{} = error}) do
     state = watch(state, index, pid)
-    slots = state.pool.slots
-    Slots.put_state(slots, index, :failing)
-    Shared.put_worker(state.pool, index, nil, %{state: :failing, os_pid: nil, address: nil})
-
+    Roster.failing(state.pool, index)
     for from <- state.awaiting, do: GenServer.reply(from, {:error, error})
 
-    [index | if(reachable?(slots, :any), do: [], else: [:any])]
+    [index | if(Roster.reachable?(state.pool, :any), do: [], else: [:any])]
     |> Enum.reduce(%{state | awaiting: []}, &refuse_all(&2, &1, :grpc_unavailable))
-  end
-
-  # Ready for the second time, and not just found to be sound.
-  defp count_restart(pool, index, info) do
-    case Shared.worker(pool, index) do
-      %{started_at: nil} -> :ok
-      %{started_at: before} when before == info.started_at -> :ok
-      _new_process -> Slots.count(pool.slots, :restarts)
-    end
   end
 
   defp watch(%{workers: workers} = state, index, pid) do
@@ -305,8 +278,8 @@ defmodule Snakepit.Pool.Server do
     %{state | workers: Map.put(workers, index, pid)}
   end
 
-  defp answer_awaiting(%{pool: %{slots: slots}} = state) do
-    if Enum.all?(0..(slots.size - 1), &Slots.ready?(slots, &1)) do
+  defp answer_awaiting(state) do
+    if Roster.all_ready?(state.pool) do
       for from <- state.awaiting, do: GenServer.reply(from, :ok)
       %{state | awaiting: []}
     else

@@ -71,10 +71,11 @@ defmodule Snakepit.Pool.Shared do
     ArgumentError -> :pool_down
   end
 
-  @spec put_worker(t(), Slots.worker(), GRPC.Channel.t() | nil, map()) :: true
+  @spec put_worker(t(), Slots.worker(), GRPC.Channel.t() | nil, map()) :: :ok
   def put_worker(%__MODULE__{table: table}, worker, channel, news) do
     row = table |> :ets.lookup_element(worker, 3) |> Map.merge(news)
-    :ets.insert(table, {worker, channel, row})
+    true = :ets.insert(table, {worker, channel, row})
+    :ok
   end
 
   @spec worker(t(), Slots.worker()) :: map() | nil

@@ -1,0 +1,66 @@
+defmodule Snakepit.Pool.Roster do
+  @moduledoc false
+  # Which workers of a pool may be given calls. Only the pool's server writes here, in an order
+  # that callers can rely on: the connection of a worker is there before the worker is ready,
+  # and is taken away after it stopped being so.
+
+  alias Snakepit.GRPC
+  alias Snakepit.Pool.{Shared, Slots}
+
+  @spec ready(Shared.t(), Slots.worker(), GRPC.Channel.t(), map()) :: :ok
+  def ready(pool, index, channel, info) do
+    count_restart(pool, index, info)
+    Shared.put_worker(pool, index, channel, Map.put(info, :state, :ready))
+    Slots.put_state(pool.slots, index, :ready)
+  end
+
+  @doc """
+  The worker has no process that is ready, but will have one soon.
+  """
+  @spec starting(Shared.t(), Slots.worker(), map()) :: :ok
+  def starting(pool, index, info) do
+    Slots.put_state(pool.slots, index, :starting)
+    Shared.put_worker(pool, index, nil, Map.put(info, :state, :starting))
+  end
+
+  @doc """
+  The latest start of the worker has failed.
+  """
+  @spec failing(Shared.t(), Slots.worker()) :: :ok
+  def failing(pool, index) do
+    Slots.put_state(pool.slots, index, :failing)
+    Shared.put_worker(pool, index, nil, %{state: :failing, os_pid: nil, address: nil})
+  end
+
+  @doc """
+  Takes a worker out of service, if `channel` is still its connection.
+  """
+  @spec suspend(Shared.t(), Slots.worker(), GRPC.Channel.t()) :: boolean()
+  def suspend(pool, index, channel) do
+    current = Shared.channel(pool, index) == {:ok, channel}
+    if current, do: starting(pool, index, %{})
+    current
+  end
+
+  @doc """
+  Does it make sense to wait for `target`? A worker whose last start failed is tried again, but
+  nobody waits for that.
+  """
+  @spec reachable?(Shared.t(), Slots.target()) :: boolean()
+  def reachable?(pool, :any), do: Enum.any?(indices(pool), &reachable?(pool, &1))
+  def reachable?(pool, index), do: Slots.state(pool.slots, index) != :failing
+
+  @spec all_ready?(Shared.t()) :: boolean()
+  def all_ready?(pool), do: Enum.all?(indices(pool), &Slots.ready?(pool.slots, &1))
+
+  # Ready for the second time, and not just found to be sound.
+  defp count_restart(pool, index, info) do
+    case Shared.worker(pool, index) do
+      %{started_at: nil} -> :ok
+      %{started_at: before} when before == info.started_at -> :ok
+      _new_process -> Slots.count(pool.slots, :restarts)
+    end
+  end
+
+  defp indices(%Shared{slots: slots}), do: 0..(slots.size - 1)
+end
