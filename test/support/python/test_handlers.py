@@ -245,3 +245,8 @@ def silent_after(beacon: int, n: int):
     for i in range(n):
         yield {"n": i}
     Beacon(beacon).wait("silent")
+
+
+@command
+async def wait_async():
+    await asyncio.Event().wait()
