@@ -23,3 +23,6 @@ stage() {
 
 in_native() { (cd native && PYO3_PYTHON="$OLDPWD/.venv/bin/python" "$@"); }
 in_python() { (cd priv/python && PATH="$OLDPWD/.venv/bin:$PATH" "$@"); }
+
+# What ruff looks after, seen from priv/python.
+python=(. ../../bench ../../examples ../../test)
