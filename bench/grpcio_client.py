@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 from grpc.experimental import ChannelOptions
 from grpcio_server import binary
+
 from snakepit_bridge.grpc import snakepit_pb2 as pb
 from snakepit_bridge.grpc.snakepit_pb2_grpc import SnakepitBridgeStub
 

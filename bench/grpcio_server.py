@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+
 from snakepit_bridge.grpc import snakepit_pb2 as pb
 from snakepit_bridge.grpc.snakepit_pb2_grpc import (
     SnakepitBridgeServicer,
