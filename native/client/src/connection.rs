@@ -1,6 +1,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use snakepit_protocol::MAX_WINDOW;
 use snakepit_protocol::pb::snakepit_bridge_client::SnakepitBridgeClient;
 use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -42,7 +43,12 @@ impl Connection {
         let endpoint = Endpoint::from_shared(options.target.clone())
             .map_err(|error| CallError::Unavailable(format!("{}: {error}", options.target)))?
             .connect_timeout(options.connect_timeout)
-            .tcp_nodelay(true);
+            .tcp_nodelay(true)
+            // HTTP/2 guards against strangers by counting what a cancelled stream still brings, and
+            // ends the connection, with every call on it, at a thousand. Our peer is our own worker.
+            .http2_max_local_error_reset_streams(None)
+            // The bound is each stream's own, so that one nobody reads holds up no other.
+            .initial_connection_window_size(MAX_WINDOW);
         let authorization = options
             .token
             .as_ref()

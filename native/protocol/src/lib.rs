@@ -23,3 +23,8 @@ pub use credit::Credit;
 /// A reply larger than this does not travel on the lane in one piece, and a request not at all:
 /// it would hold up the small ones behind it.
 pub const LANE_MESSAGE_LIMIT: usize = 256 * 1024;
+
+/// The largest window HTTP/2 knows. A connection whose window is this is never what holds up a
+/// stream: the streams' own windows and [`Credit`] are. It also is h2's measure for how
+/// much of what nobody reads any more it puts up with before it ends a connection.
+pub const MAX_WINDOW: u32 = (1 << 31) - 1;

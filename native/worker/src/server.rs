@@ -9,6 +9,7 @@ use nix::unistd::geteuid;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use snakepit_protocol::MAX_WINDOW;
 use snakepit_protocol::pb::FILE_DESCRIPTOR_SET;
 use snakepit_protocol::pb::snakepit_bridge_server::SnakepitBridgeServer;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -190,6 +191,11 @@ async fn run(
         .map_err(io::Error::other)?;
     let expected = token.map(|token| format!("Bearer {token}"));
     let router = Server::builder()
+        // Guards against strangers, which end the connection and every call on it: our peer is our
+        // own client, and may cancel as many calls as it likes.
+        .http2_max_pending_accept_reset_streams(Some(usize::MAX))
+        .http2_max_local_error_reset_streams(None)
+        .initial_connection_window_size(MAX_WINDOW)
         .layer(tonic::service::InterceptorLayer::new(move |request| {
             authorize(request, expected.as_deref())
         }))
