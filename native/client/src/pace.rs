@@ -62,8 +62,17 @@ impl Pace {
 
     /// A chunk of `bytes` was read.
     pub(crate) fn spend(&self, bytes: usize) {
-        if let Pace::Local(local) = self {
-            local.lock().spend(bytes);
+        match self {
+            Pace::Peer(uplink) => uplink.received(bytes),
+            Pace::Local(local) => local.lock().spend(bytes),
+        }
+    }
+
+    /// Waits until the peer may send: then its silence is its own.
+    pub(crate) async fn peer_may_send(&self) {
+        match self {
+            Pace::Peer(uplink) => uplink.peer_may_send().await,
+            Pace::Local(_) => self.wait().await,
         }
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use prost::Message as _;
+use snakepit_protocol::chunk_size;
 use snakepit_protocol::pb::{ExecuteResponse, StreamResponse, StreamShape};
 use tokio::time::{Instant, sleep_until};
 use tonic::Streaming;
@@ -191,11 +191,10 @@ impl Pump<'_> {
     async fn run(mut self, sink: &mut impl Sink) -> Result<(), CallError> {
         loop {
             self.pace.wait().await;
-            let silence_ends = self.chunk_timeout.map(|silence| Instant::now() + silence);
             let first = tokio::select! {
                 biased;
                 chunk = self.chunks.next() => chunk,
-                () = reached(silence_ends) => return Err(CallError::ChunkTimeout),
+                () = silence(self.pace, self.chunk_timeout) => return Err(CallError::ChunkTimeout),
             };
             let (batch, end) = self.gather(first);
             if !batch.is_empty() && !sink.chunks(batch) {
@@ -227,7 +226,7 @@ impl Pump<'_> {
                 Some(Ok(chunk)) => {
                     self.note_acks(&chunk);
                     if !is_ack_only(&chunk) {
-                        self.pace.spend(chunk.encoded_len());
+                        self.pace.spend(chunk_size(&chunk.chunk));
                         let end = end_of(&chunk);
                         batch.push(chunk);
                         if end.is_some() {
@@ -270,6 +269,18 @@ fn end_of(chunk: &StreamResponse) -> Option<Result<(), CallError>> {
         return Some(Err(error));
     }
     chunk.is_final.then_some(Ok(()))
+}
+
+/// Ends when the peer has said nothing for as long as it may. The time in which it has no
+/// credit is not its own.
+async fn silence(pace: &Pace, limit: Option<Duration>) {
+    match limit {
+        Some(limit) => {
+            pace.peer_may_send().await;
+            tokio::time::sleep(limit).await;
+        }
+        None => pending().await,
+    }
 }
 
 async fn reached(instant: Option<Instant>) {

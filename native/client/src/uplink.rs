@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use snakepit_protocol::Credit;
 use snakepit_protocol::pb::{
     Entry, HalfClose, StreamChunk, StreamRequest, StreamStart, stream_request,
 };
+use snakepit_protocol::{Credit, chunk_size};
+use tokio::sync::Notify;
 
 use crate::{Request, Shape};
 
@@ -30,11 +31,14 @@ pub struct Uplink {
     peer_keeps_credit: bool,
     on_room: Box<dyn Fn() + Send + Sync>,
     state: Mutex<State>,
+    acknowledged: Notify,
 }
 
 struct State {
     start: Option<Box<StreamStart>>,
     acknowledged: usize,
+    /// What the peer may still send.
+    granted: Credit,
     chunks: VecDeque<Vec<Entry>>,
     ending: Option<Ending>,
     /// No chunk is taken any more, be the ending sent or not.
@@ -83,6 +87,7 @@ impl Uplink {
             state: Mutex::new(State {
                 start: Some(Box::new(start)),
                 acknowledged: 0,
+                granted: Credit::new(window, max_buffer),
                 chunks: VecDeque::new(),
                 ending: None,
                 ended: false,
@@ -91,6 +96,7 @@ impl Uplink {
                 over: false,
                 writer: None,
             }),
+            acknowledged: Notify::new(),
         })
     }
 
@@ -100,7 +106,7 @@ impl Uplink {
 
     /// Gives the peer a chunk.
     pub fn send(&self, chunk: Vec<Entry>) -> Sent {
-        let size = chunk.iter().map(|entry| entry.key.len() + entry.value.len()).sum();
+        let size = chunk_size(&chunk);
         let mut state = self.lock();
         if state.over || state.ended {
             return Sent::Over;
@@ -126,8 +132,23 @@ impl Uplink {
     /// The consumer is done with `chunks` more of the peer's.
     pub(crate) fn acknowledge(&self, chunks: usize) {
         let mut state = self.lock();
-        state.acknowledged += chunks;
+        state.acknowledged = state.acknowledged.saturating_add(chunks);
+        state.granted.acknowledge(chunks);
         wake(state);
+        self.acknowledged.notify_one();
+    }
+
+    /// A chunk of the peer's has come.
+    pub(crate) fn received(&self, bytes: usize) {
+        self.lock().granted.spend(bytes);
+    }
+
+    /// Waits while the consumer holds all the peer may send. One task waits at a time.
+    pub(crate) async fn peer_may_send(&self) {
+        // `Notify` keeps one permit, so what comes between the look and the wait is not lost.
+        while !self.lock().granted.available() {
+            self.acknowledged.notified().await;
+        }
     }
 
     /// The peer is done with `chunks` more of ours.

@@ -1,5 +1,15 @@
 use std::collections::VecDeque;
 
+use crate::pb::Entry;
+
+/// Two tags and two lengths stand around each key and value.
+pub const ENTRY_OVERHEAD: usize = 8;
+
+/// The bytes of a chunk as both sides count them for [`Credit`].
+pub fn chunk_size(chunk: &[Entry]) -> usize {
+    chunk.iter().map(|entry| entry.key.len() + entry.value.len() + ENTRY_OVERHEAD).sum()
+}
+
 /// How far one side of a stream may run ahead of the other, in chunks and in bytes.
 ///
 /// A chunk may be sent while fewer than `window` chunks and fewer than `max_buffer` bytes are

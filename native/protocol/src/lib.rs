@@ -18,7 +18,7 @@ pub mod pb {
 mod credit;
 pub mod value;
 
-pub use credit::Credit;
+pub use credit::{Credit, ENTRY_OVERHEAD, chunk_size};
 
 /// A reply larger than this does not travel on the lane in one piece, and a request not at all:
 /// it would hold up the small ones behind it.

@@ -3,6 +3,7 @@ use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple,
 };
+use snakepit_protocol::ENTRY_OVERHEAD;
 use snakepit_protocol::pb::{Codec, Entry};
 use snakepit_protocol::value::{MAX_DEPTH, ValueError, Writer};
 
@@ -54,8 +55,7 @@ impl DictWriter {
                 }
                 Codec::Json => json::write(&value)?,
             };
-            // Two tags and two lengths stand around key and value.
-            size += name.len() + value.len() + 8;
+            size += name.len() + value.len() + ENTRY_OVERHEAD;
             entries.push(Entry { key: name, value });
         }
         Ok((entries, size))
