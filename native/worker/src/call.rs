@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 
 use crate::inject;
 
-/// A generator that is asked to stop is given so long to come to its next `yield` before
-/// `Cancelled` is raised in it where it stands.
-const YIELD_GRACE: Duration = Duration::from_millis(15);
+/// A handler on a thread is given so long to come to its next `yield`, or to look for its
+/// cancellation itself, before `Cancelled` is raised in it where it stands.
+const POLITE_GRACE: Duration = Duration::from_millis(15);
 
 /// What a request says of its call.
 #[derive(Debug, Default)]
@@ -34,17 +34,18 @@ pub(crate) struct CallState {
     id: u64,
     calls: Arc<Calls>,
     cancelled: AtomicBool,
+    /// The handler knows that it is cancelled; from then on its clean-up is left in peace.
+    told: AtomicBool,
     run: Mutex<Run>,
 }
 
 /// Where the handler of a call is.
 enum Run {
     Waiting,
-    /// On a thread with this Python ident; a generator may be expected to yield. Once it is
-    /// cancelled it no longer counts against the worker's threads.
+    /// On a thread with this Python ident. Once it is cancelled it no longer counts against the
+    /// worker's threads.
     Thread {
         ident: u64,
-        generator: bool,
         stuck: bool,
     },
     /// On the asyncio loop: what cancels it there, called with its task.
@@ -66,26 +67,34 @@ impl CallState {
         self.cancelled.load(Ordering::Acquire)
     }
 
+    /// The handler hears of its cancellation, in a way of its own. With the GIL held, as whoever
+    /// interrupts a handler holds it: it is told once.
+    pub(crate) fn tell(&self, _py: Python<'_>) {
+        self.told.store(true, Ordering::Relaxed);
+    }
+
     /// The handler begins on the current thread. False when the call was cancelled before.
-    pub(crate) fn enter(&self, ident: u64, generator: bool) -> bool {
+    pub(crate) fn enter(&self, ident: u64) -> bool {
         let mut run = self.lock();
         if self.is_cancelled() {
             *run = Run::Over;
             return false;
         }
-        *run = Run::Thread { ident, generator, stuck: false };
+        *run = Run::Thread { ident, stuck: false };
         true
     }
 
-    /// The handler begins on the asyncio loop. False when the call was cancelled before: then
-    /// the caller cancels what it has begun.
-    pub(crate) fn enter_loop(&self, cancel: Py<PyAny>, task: Py<PyAny>) -> bool {
+    /// The handler has begun on the asyncio loop, and may be over already: the loop is faster
+    /// than we are. If the call was cancelled before, the handler is now.
+    pub(crate) fn enter_loop(self: &Arc<Self>, cancel: Py<PyAny>, task: Py<PyAny>) {
         let mut run = self.lock();
-        // It may have finished already: the loop is faster than we are.
         if let Run::Waiting = *run {
             *run = Run::Loop { cancel, task };
         }
-        !self.is_cancelled()
+        drop(run);
+        if self.is_cancelled() {
+            self.stop_after(Duration::ZERO);
+        }
     }
 
     /// The handler has ended. With the GIL held, as whoever injects an exception holds it: none
@@ -106,28 +115,50 @@ impl CallState {
         let grace = match &mut *self.lock() {
             Run::Waiting | Run::Over => return,
             Run::Loop { .. } => Duration::ZERO,
-            Run::Thread { generator, stuck, .. } => {
+            Run::Thread { stuck, .. } => {
                 *stuck = true;
                 self.calls.stuck.fetch_add(1, Ordering::Relaxed);
-                if *generator { YIELD_GRACE } else { Duration::ZERO }
+                POLITE_GRACE
             }
         };
-        let state = Arc::clone(self);
-        self.calls.runtime.spawn(async move {
+        self.calls.thread_given_up();
+        self.stop_after(grace);
+    }
+
+    /// Interrupts the handler after `grace`. One that goes on beyond the grace time of the worker
+    /// costs the process: nothing else stops it.
+    fn stop_after(self: &Arc<Self>, grace: Duration) {
+        let calls = Arc::clone(&self.calls);
+        // Not held meanwhile: what is over is to be gone.
+        let call = Arc::downgrade(self);
+        calls.clone().runtime.spawn(async move {
             if !grace.is_zero() {
                 tokio::time::sleep(grace).await;
             }
-            let target = Arc::clone(&state);
-            // The GIL may be held by the very handler that is to be stopped.
-            let raised = tokio::task::spawn_blocking(move || target.interrupt());
-            state.enforce().await;
-            let _ = raised.await;
+            let Some(target) = call.upgrade() else {
+                return;
+            };
+            if !target.told.load(Ordering::Relaxed) {
+                // The GIL may be held by the very handler that is to be stopped.
+                tokio::task::spawn_blocking(move || target.interrupt());
+            } else {
+                drop(target);
+            }
+            tokio::time::sleep(calls.cancel_grace).await;
+            if let Some(call) = call.upgrade()
+                && !matches!(&*call.lock(), Run::Over)
+            {
+                calls.give_up(&call.head.command);
+            }
         });
     }
 
-    /// Raises in the handler, if it still runs.
+    /// Tells the handler, if it still runs and does not know.
     fn interrupt(&self) {
         Python::attach(|py| {
+            if self.told.swap(true, Ordering::Relaxed) {
+                return;
+            }
             let run = self.lock();
             match &*run {
                 // Under the lock no Python runs: the thread could not leave, and would hold the GIL.
@@ -142,14 +173,6 @@ impl CallState {
                 Run::Waiting | Run::Over => {}
             }
         });
-    }
-
-    /// A handler that goes on beyond the grace time costs the process: nothing else stops it.
-    async fn enforce(&self) {
-        tokio::time::sleep(self.calls.cancel_grace).await;
-        if !matches!(&*self.lock(), Run::Over) {
-            self.calls.give_up(&self.head.command);
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Run> {
@@ -175,6 +198,7 @@ pub(crate) struct Calls {
     next_id: AtomicU64,
     running: Mutex<HashMap<u64, Weak<CallState>>>,
     stuck: AtomicUsize,
+    on_thread_given_up: OnceLock<Box<dyn Fn() + Send + Sync>>,
     idle: Notify,
 }
 
@@ -193,8 +217,20 @@ impl Calls {
             next_id: AtomicU64::new(0),
             running: Mutex::default(),
             stuck: AtomicUsize::new(0),
+            on_thread_given_up: OnceLock::new(),
             idle: Notify::new(),
         })
+    }
+
+    /// `callback` is called when the thread of a cancelled call stops to count.
+    pub(crate) fn on_thread_given_up(&self, callback: impl Fn() + Send + Sync + 'static) {
+        let _ = self.on_thread_given_up.set(Box::new(callback));
+    }
+
+    fn thread_given_up(&self) {
+        if let Some(callback) = self.on_thread_given_up.get() {
+            callback();
+        }
     }
 
     /// Registers a call that has come in.
@@ -205,6 +241,7 @@ impl Calls {
             id,
             calls: Arc::clone(self),
             cancelled: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             run: Mutex::new(Run::Waiting),
         });
         self.lock().insert(id, Arc::downgrade(&call));
@@ -308,7 +345,11 @@ impl Call {
     }
 
     #[getter]
-    fn cancelled(&self) -> bool {
-        self.state.is_cancelled()
+    fn cancelled(&self, py: Python<'_>) -> bool {
+        let cancelled = self.state.is_cancelled();
+        if cancelled {
+            self.state.tell(py);
+        }
+        cancelled
     }
 }

@@ -42,8 +42,14 @@ pub(crate) struct Handlers {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Job>,
+    /// Threads that take jobs, or will once they have begun.
     threads: usize,
+    /// Of those, the ones that wait for a job or have not looked for one yet.
     idle: usize,
+    /// Threads that live, be it only to their end.
+    alive: usize,
+    /// The last number that was given to a thread.
+    number: usize,
     /// The thread that began a call last, and when; none once it has run out of calls.
     hot: Option<(usize, Instant)>,
     rechecking: bool,
@@ -85,20 +91,45 @@ impl Handlers {
     fn engage(self: &Arc<Self>, state: &mut State) {
         if state.idle > 0 {
             self.wake.notify_one();
-        } else if self.capacity > 0 && state.threads < self.capacity + self.calls.stuck() {
-            let number = state.threads + 1;
-            let handlers = Arc::clone(self);
-            let started = std::thread::Builder::new()
-                .name(format!("snakepit-handler-{number}"))
-                .spawn(move || {
-                    Python::attach(|py| handlers.run(py, number));
-                    handlers.lock().threads -= 1;
-                    handlers.ended.notify_all();
+        }
+        // One that was woken is idle until it runs: it is good for one job, not for two.
+        if state.queue.len() > state.idle && state.threads < self.limit() {
+            self.start_thread(state);
+        }
+    }
+
+    /// How many threads there may be: capacity, and one for each that a cancelled call holds.
+    fn limit(&self) -> usize {
+        if self.capacity == 0 { 0 } else { self.capacity + self.calls.stuck() }
+    }
+
+    fn start_thread(self: &Arc<Self>, state: &mut State) {
+        let number = state.number + 1;
+        let handlers = Arc::clone(self);
+        let started = std::thread::Builder::new().name(format!("snakepit-handler-{number}")).spawn(
+            move || {
+                Python::attach(|py| {
+                    handlers.lock().idle -= 1;
+                    handlers.run(py, number);
                 });
-            // Without a new thread the job waits for one of the old.
-            if started.is_ok() {
-                state.threads += 1;
-            }
+                handlers.lock().alive -= 1;
+                handlers.ended.notify_all();
+            },
+        );
+        // Without a new thread the job waits for one of the old.
+        if started.is_ok() {
+            state.number = number;
+            state.threads += 1;
+            state.idle += 1;
+            state.alive += 1;
+        }
+    }
+
+    /// The thread of a cancelled call no longer counts: another may run what waits for it.
+    pub(crate) fn thread_given_up(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if !state.queue.is_empty() {
+            self.engage(&mut state);
         }
     }
 
@@ -138,7 +169,9 @@ impl Handlers {
                 if let Some(job) = state.take(number) {
                     return Some(job);
                 }
-                if state.stopping {
+                if state.stopping || (self.capacity > 0 && state.threads > self.limit()) {
+                    // Not needed any more, now that a cancelled call has given its thread back.
+                    state.threads = state.threads.saturating_sub(1);
                     return None;
                 }
                 if state.hot.is_some_and(|(hot, _)| hot == number) {
@@ -165,7 +198,7 @@ impl Handlers {
     /// Waits until every thread has ended; false when `patience` is over before. Not to be called
     /// with the GIL held.
     pub(crate) fn join(&self, patience: Duration) -> bool {
-        let busy = |state: &mut State| state.threads > 0;
+        let busy = |state: &mut State| state.alive > 0;
         let waited = self.ended.wait_timeout_while(self.lock(), patience, busy);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }

@@ -4,10 +4,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use snakepit_protocol::pb::{Codec, Entry, StreamResponse};
+use snakepit_protocol::chunk_size;
+use snakepit_protocol::pb::{Entry, StreamResponse};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::call::CallState;
 use crate::inject;
 use crate::outbox::Outbox;
 use crate::response::{self, Failure};
@@ -68,7 +70,7 @@ impl Inbox {
 
     /// Takes a chunk from the caller. False when it exceeds the credit it was given.
     pub(crate) fn put(&self, chunk: Vec<Entry>) -> bool {
-        let size = chunk.iter().map(|entry| entry.key.len() + entry.value.len()).sum();
+        let size = chunk_size(&chunk);
         let mut state = self.lock();
         if self.window > 0 && state.chunks.len() >= self.window {
             return false;
@@ -184,17 +186,23 @@ impl Inbox {
 #[pyclass(frozen, module = "snakepit_bridge._native")]
 pub(crate) struct Chunks {
     inbox: Arc<Inbox>,
-    codec: Codec,
+    state: Arc<CallState>,
     runtime: Handle,
 }
 
 impl Chunks {
-    pub(crate) fn new(inbox: Arc<Inbox>, codec: Codec, runtime: Handle) -> Self {
-        Chunks { inbox, codec, runtime }
+    pub(crate) fn new(inbox: Arc<Inbox>, state: Arc<CallState>, runtime: Handle) -> Self {
+        Chunks { inbox, state, runtime }
+    }
+
+    /// The handler hears by this that its caller has gone, and cleans up.
+    fn gone(&self, py: Python<'_>) -> PyErr {
+        self.state.tell(py);
+        inject::cancelled(py)
     }
 
     fn dict<'py>(&self, py: Python<'py>, chunk: &[Entry]) -> PyResult<Bound<'py, PyDict>> {
-        arguments(py, chunk, self.codec).map_err(|failure| match failure {
+        arguments(py, chunk, self.state.head.codec).map_err(|failure| match failure {
             Failure::Python(error) => error,
             failure => inject::input_failed(py, &failure.into_plain_detail().message),
         })
@@ -216,7 +224,7 @@ impl Chunks {
                 Taken::Nothing => py.detach(|| self.inbox.wait()),
                 Taken::End(End::Complete) => return Ok(None),
                 Taken::End(End::Failed(reason)) => return Err(inject::input_failed(py, &reason)),
-                Taken::End(End::Gone) => return Err(inject::cancelled(py)),
+                Taken::End(End::Gone) => return Err(self.gone(py)),
             }
         }
     }
@@ -228,7 +236,7 @@ impl Chunks {
             Taken::Nothing => Ok(None),
             Taken::End(End::Complete) => Err(PyStopAsyncIteration::new_err(())),
             Taken::End(End::Failed(reason)) => Err(inject::input_failed(py, &reason)),
-            Taken::End(End::Gone) => Err(inject::cancelled(py)),
+            Taken::End(End::Gone) => Err(self.gone(py)),
         }
     }
 

@@ -104,6 +104,12 @@ pub(crate) fn serve(
         stopped: Notify::new(),
     });
 
+    let handlers = Arc::downgrade(&worker.handlers);
+    worker.calls.on_thread_given_up(move || {
+        if let Some(handlers) = handlers.upgrade() {
+            handlers.thread_given_up();
+        }
+    });
     let orphaned = Arc::new(AtomicBool::new(false));
     watch_parent(&worker, &orphaned)?;
     let drain = Duration::from_millis(config.shutdown_timeout_ms);

@@ -51,10 +51,7 @@ impl Sink {
             let source = chunks.map(|chunks| Bound::new(py, chunks)).transpose()?;
             match runner.call_method1("submit", (entry, args, call, &sink, source)) {
                 Ok(task) => {
-                    let cancel = runner.getattr("cancel")?;
-                    if !state.enter_loop(cancel.clone().unbind(), task.clone().unbind()) {
-                        cancel.call1((task,))?;
-                    }
+                    state.enter_loop(runner.getattr("cancel")?.unbind(), task.unbind());
                     Ok(())
                 }
                 // Nobody else will answer.
@@ -105,13 +102,13 @@ impl Sink {
         };
         let sent = match pump.room() {
             Room::None => Ok(false),
-            Room::Gone => Err(inject::cancelled(py)),
+            Room::Gone => Err(gone(py, &pump)),
             Room::Some => match pump.encode(chunk) {
                 Ok((chunk, size)) => {
                     if pump.put(chunk, size) {
                         Ok(true)
                     } else {
-                        Err(inject::cancelled(py))
+                        Err(gone(py, &pump))
                     }
                 }
                 Err(failure) => {
@@ -146,4 +143,10 @@ impl Sink {
     fn fail(&self, py: Python<'_>, error: Bound<'_, PyAny>) -> PyResult<()> {
         self.close(py, Err(PyErr::from_value(error).into()))
     }
+}
+
+/// The handler hears by this that its peer has gone, and cleans up.
+fn gone(py: Python<'_>, pump: &Pump) -> PyErr {
+    pump.state.tell(py);
+    inject::cancelled(py)
 }

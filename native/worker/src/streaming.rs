@@ -39,7 +39,7 @@ pub(crate) fn run(py: Python<'_>, thread: u64, worker: &Arc<Worker>, streaming: 
     };
     let chunks = match handler.kind {
         Kind::ClientStream | Kind::BidiStream => {
-            inbox.map(|inbox| Chunks::new(inbox, state.head.codec, worker.runtime.clone()))
+            inbox.map(|inbox| Chunks::new(inbox, Arc::clone(&state), worker.runtime.clone()))
         }
         Kind::Command | Kind::Stream => None,
     };
@@ -47,7 +47,7 @@ pub(crate) fn run(py: Python<'_>, thread: u64, worker: &Arc<Worker>, streaming: 
         let sink = Sink::stream(pump);
         return Sink::begin(py, worker, &handler, &state, args, chunks, sink);
     }
-    if !state.enter(thread, handler.kind != Kind::ClientStream) {
+    if !state.enter(thread) {
         return;
     }
     let ended = invoke(py, &handler, &state, args, chunks).and_then(|produced| {
@@ -107,7 +107,8 @@ fn drain<'py>(
                 if matches!(sent, Ok(true)) {
                     continue;
                 }
-                // GeneratorExit at the yield, so that `finally` runs.
+                // GeneratorExit at the yield, so that `finally` runs, and nothing disturbs it.
+                pump.state.tell(py);
                 iterator.call_method0("close")?;
                 return sent.map(|_| None);
             }

@@ -29,7 +29,7 @@ pub(crate) fn run(
     if handler.is_async {
         return begin(py, worker, &handler, state, args, reply);
     }
-    if !state.enter(thread, false) {
+    if !state.enter(thread) {
         return;
     }
     let result = invoke(py, &handler, &state, args);
