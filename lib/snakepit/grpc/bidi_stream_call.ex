@@ -13,12 +13,13 @@ defmodule Snakepit.GRPC.BidiStreamCall do
           :ok | {:error, Error.reason()}
   def run(channel, request, enumerable, callback) do
     with {:ok, stream} <- StreamCall.open(channel, request, :bidi, :batch) do
-      feeder = start_feeder(stream, enumerable, request.command)
+      {feeder, monitor} = start_feeder(stream, enumerable, request.command)
 
       try do
-        %{stream | feeder: feeder} |> StreamCall.consume(callback) |> answer(stream)
+        stream |> StreamCall.consume(callback) |> answer(stream)
       after
         StreamCall.close(stream)
+        Process.demonitor(monitor, [:flush])
         stop_feeder(feeder, stream.ref)
       end
     end
@@ -36,11 +37,12 @@ defmodule Snakepit.GRPC.BidiStreamCall do
 
   defp answer(result, _stream), do: result
 
-  # Linked, so that it does not outlive a caller that is killed.
+  # Linked, so that it does not outlive a caller that is killed; and monitored, as a caller that
+  # traps exits would wait for its chunks for ever.
   defp start_feeder(%{ref: ref, handle: handle}, enumerable, command) do
     caller = self()
 
-    spawn_link(fn ->
+    feed = fn ->
       outcome =
         try do
           Input.feed(enumerable, handle, ref, command)
@@ -49,7 +51,9 @@ defmodule Snakepit.GRPC.BidiStreamCall do
         end
 
       send(caller, {ref, {:input, outcome}})
-    end)
+    end
+
+    :erlang.spawn_opt(feed, [:link, monitor: [tag: ref]])
   end
 
   # The call is over, so the feeder ends at its next element, and its enumerable cleans up. One

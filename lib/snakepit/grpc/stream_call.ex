@@ -7,7 +7,7 @@ defmodule Snakepit.GRPC.StreamCall do
   alias Snakepit.GRPC.{Call, Channel, JSONCodec, Native}
 
   @enforce_keys [:ref, :handle, :codec, :deadline, :half]
-  defstruct [:ref, :handle, :codec, :deadline, :half, :feeder, seen: 0]
+  defstruct [:ref, :handle, :codec, :deadline, :half, seen: 0]
 
   @type t :: %__MODULE__{}
 
@@ -71,12 +71,14 @@ defmodule Snakepit.GRPC.StreamCall do
     # is acknowledged, as the window may be full by bytes long before it is by count.
     receive do
       {^ref, message} -> received(stream, message)
+      {^ref, _monitor, :process, _feeder, reason} -> received(stream, {:feeder_down, reason})
     after
       0 ->
         stream = ack(stream)
 
         receive do
           {^ref, message} -> received(stream, message)
+          {^ref, _monitor, :process, _feeder, reason} -> received(stream, {:feeder_down, reason})
         end
     end
   end
@@ -180,16 +182,20 @@ defmodule Snakepit.GRPC.StreamCall do
   defp received(stream, {:chunks, chunks}), do: {:chunks, chunks, stream}
   defp received(_stream, :done), do: :done
 
-  # The feeder of the stream's input waits for this, in a process of its own.
-  defp received(%{feeder: feeder, ref: ref} = stream, :room) do
-    send(feeder, {ref, :room})
-    next(stream)
-  end
-
   # Whether the input is complete or was not needed to its end, the answer is still to come.
   defp received(stream, {:input, outcome}) when outcome in [:complete, :over], do: next(stream)
   defp received(stream, {:input, {:answered, _over}}), do: next(stream)
   defp received(_stream, {:input, outcome}), do: {:input, outcome}
+
+  # It said how the reading ended before.
+  defp received(stream, {:feeder_down, :normal}), do: next(stream)
+
+  # Something it was linked to has taken it along, and the caller traps exits.
+  defp received(%{handle: handle}, {:feeder_down, reason}) do
+    :ok = Native.abort_input(handle, "the reader of the input ended: " <> inspect(reason))
+    {:input, {:raised, :exit, reason, []}}
+  end
+
   defp received(_stream, {:error, reason}), do: {:error, reason}
 
   defp ack(%{seen: 0} = stream), do: stream

@@ -36,6 +36,11 @@ impl Handle {
         self.flow.as_ref().and_then(|flow| flow.uplink.as_deref())
     }
 
+    /// From now on this process gives the call its chunks.
+    pub(crate) fn feed_from(&self, feeder: LocalPid) {
+        self.speaker.say(|mailbox| mailbox.feed_from(feeder));
+    }
+
     fn cancel(&self) {
         // False when the call is over already: then there is nothing to stop.
         if self.speaker.silence() {

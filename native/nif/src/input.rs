@@ -6,7 +6,7 @@ use crate::handle::Handle;
 use crate::term::{self, Stop};
 
 /// Gives the handler a chunk: `:ok` (taken, there is room for more), `:wait` (taken; `{ref, :room}`
-/// tells when to go on), `:over` (not taken, the call has ended and its last message says how),
+/// tells this process when to go on), `:over` (not taken, the call has ended and its last message says how),
 /// `{:error, text}` (cannot be encoded) or `:yield` (too much for one time slice).
 #[rustler::nif]
 fn send_chunk<'a>(env: Env<'a>, handle: ResourceArc<Handle>, chunk: Term<'a>) -> Term<'a> {
@@ -24,11 +24,14 @@ fn send<'a>(env: Env<'a>, handle: &Handle, chunk: Term<'a>, bounded: bool) -> Te
         return atoms::over().encode(env);
     };
     match term::entries(chunk, bounded) {
-        Ok(entries) => match uplink.send(entries) {
-            Sent::Room => atoms::ok().encode(env),
-            Sent::Full => atoms::wait().encode(env),
-            Sent::Over => atoms::over().encode(env),
-        },
+        Ok(entries) => {
+            handle.feed_from(env.pid());
+            match uplink.send(entries) {
+                Sent::Room => atoms::ok().encode(env),
+                Sent::Full => atoms::wait().encode(env),
+                Sent::Over => atoms::over().encode(env),
+            }
+        }
         Err(Stop::Budget) => atoms::yield_().encode(env),
         Err(Stop::Value(error)) => (atoms::error(), error.describe("chunk")).encode(env),
     }

@@ -20,6 +20,8 @@ pub(crate) enum Dress {
 /// The process that waits for a call, and the reference it waits under.
 pub(crate) struct Mailbox {
     pid: LocalPid,
+    /// Who gives the call its chunks, and hears when there is room for more.
+    feeder: LocalPid,
     reference: Kept,
     dress: Dress,
     /// Told once the call is over, however it ended; see [`Farewell`].
@@ -33,11 +35,20 @@ impl Mailbox {
         dress: Dress,
         farewell: Option<Farewell>,
     ) -> Self {
-        Mailbox { pid, reference: Kept::new(reference), dress, _farewell: farewell }
+        let reference = Kept::new(reference);
+        Mailbox { pid, feeder: pid, reference, dress, _farewell: farewell }
+    }
+
+    pub(crate) fn feed_from(&mut self, feeder: LocalPid) {
+        self.feeder = feeder;
     }
 
     fn send(&self, env: &mut OwnedEnv, body: &SavedTerm) -> bool {
-        let sent = env.send_and_clear(&self.pid, |env| {
+        self.send_to(&self.pid, env, body)
+    }
+
+    fn send_to(&self, pid: &LocalPid, env: &mut OwnedEnv, body: &SavedTerm) -> bool {
+        let sent = env.send_and_clear(pid, |env| {
             let (reference, body) = (self.reference.in_env(env), body.load(env));
             match self.dress {
                 Dress::Plain => (reference, body).encode(env),
@@ -114,6 +125,19 @@ pub(crate) fn say(
         }
         heard
     })
+}
+
+/// Tells whoever gives the call its chunks that there is room for more.
+pub(crate) fn say_room(speaker: &Speaker<Mailbox>) {
+    SCRATCH.with_borrow_mut(|env| {
+        let body = env.run(|inner| env.save(atoms::room().to_term(inner)));
+        let spoken = speaker.say(|mailbox| {
+            mailbox.send_to(&mailbox.feeder, env, &body);
+        });
+        if !spoken {
+            env.clear();
+        }
+    });
 }
 
 /// Sends the last message, unless the call was cancelled.

@@ -159,7 +159,7 @@ fn prepare(
     }
     let waiting = speaker.clone();
     let uplink = Uplink::new(request, shape, peer_keeps_credit, window, max_buffer, move || {
-        mailbox::say(&waiting, |env| Some(atoms::room().to_term(env)));
+        mailbox::say_room(&waiting);
     });
     let pace = Arc::new(if peer_keeps_credit {
         Pace::Peer(Arc::clone(&uplink))
