@@ -25,7 +25,7 @@ defmodule Snakepit.GRPC.Input do
       Enum.reduce_while(enumerable, :complete, fn chunk, :complete ->
         case send_chunk(handle, ref, chunk) do
           :ok -> {:cont, :complete}
-          {:error, text} -> {:halt, {:invalid, invalid(handle, command, text)}}
+          {:error, kind, text} -> {:halt, {:invalid, invalid(handle, command, kind, text)}}
           ended -> {:halt, ended}
         end
       end)
@@ -67,7 +67,8 @@ defmodule Snakepit.GRPC.Input do
   end
 
   defp send_chunk(_handle, _ref, chunk),
-    do: {:error, "expected every element to be a map, got: #{inspect(chunk, limit: 5)}"}
+    do:
+      {:error, :encoding, "expected every element to be a map, got: #{inspect(chunk, limit: 5)}"}
 
   defp wait_for_room(ref) do
     receive do
@@ -76,8 +77,8 @@ defmodule Snakepit.GRPC.Input do
     end
   end
 
-  defp invalid(handle, command, text) do
+  defp invalid(handle, command, kind, text) do
     :ok = Native.abort_input(handle, text)
-    %Error{kind: :encoding, message: text, command: command}
+    %Error{kind: kind, message: text, command: command}
   end
 end

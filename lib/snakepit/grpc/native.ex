@@ -27,6 +27,7 @@ defmodule Snakepit.GRPC.Native do
           | {window :: pos_integer(), max_buffer :: pos_integer(),
              timeout_ms :: non_neg_integer(), chunk_timeout_ms :: non_neg_integer(), mode(),
              when_over :: {pid(), term()}}
+  @type sent :: :ok | :wait | :over | {:error, :encoding | :too_large, String.t()}
   @type started :: handle() | {:error, Error.reason()} | :yield
 
   # A library that cannot be loaded must not keep the application from starting: it may
@@ -81,10 +82,10 @@ defmodule Snakepit.GRPC.Native do
 
   # `:wait`: taken, but `{ref, :room}` comes before the next may be sent. `:over`: not taken,
   # because the call has ended.
-  @spec send_chunk(handle(), map()) :: :ok | :wait | :over | {:error, String.t()} | :yield
+  @spec send_chunk(handle(), map()) :: sent() | :yield
   def send_chunk(_handle, _chunk), do: missing()
 
-  @spec send_chunk_large(handle(), map()) :: :ok | :wait | :over | {:error, String.t()}
+  @spec send_chunk_large(handle(), map()) :: sent()
   def send_chunk_large(_handle, _chunk), do: missing()
 
   @spec half_close(handle()) :: :ok

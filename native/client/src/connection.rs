@@ -2,6 +2,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use snakepit_protocol::MAX_WINDOW;
+use snakepit_protocol::MESSAGE_OVERHEAD;
 use snakepit_protocol::pb::snakepit_bridge_client::SnakepitBridgeClient;
 use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -11,6 +12,9 @@ use crate::{CallError, Lane};
 
 /// What the peer is told on top of a call's deadline.
 const DEADLINE_GRACE: Duration = Duration::from_secs(1);
+
+/// Says that the connection is closed, and by its own end that no handle of it is left.
+pub(crate) type Closer = watch::Sender<bool>;
 
 /// How to reach a worker.
 #[derive(Debug, Clone)]
@@ -26,14 +30,15 @@ pub struct Options {
 }
 
 /// One worker: its HTTP/2 channel, which connects at the first call and again after a failure,
-/// and its lane once that is open. Clones share both.
+/// and its lane once that is open. Clones share both, and the last one ends both; calls that are
+/// under way keep one.
 #[derive(Debug, Clone)]
 pub struct Connection {
     channel: Channel,
     authorization: Option<MetadataValue<Ascii>>,
     max_message_size: usize,
     lane: Arc<OnceLock<Arc<Lane>>>,
-    closed: Arc<watch::Sender<bool>>,
+    closed: Arc<Closer>,
 }
 
 impl Connection {
@@ -60,17 +65,16 @@ impl Connection {
             authorization,
             max_message_size: options.max_message_size,
             lane: Arc::default(),
-            closed: Arc::new(watch::Sender::new(false)),
+            closed: Arc::new(Closer::new(false)),
         })
     }
 
     /// Opens the lane if it is not open yet, and returns the future that carries it. The future
     /// is to be spawned; it ends with the connection.
     pub fn open_lane(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let lane = Arc::new(Lane::new(self.max_message_size));
+        let lane = Arc::new(Lane::new(self.max_message_size, Arc::downgrade(&self.closed)));
         self.lane.set(Arc::clone(&lane)).ok()?;
-        let connection = self.clone();
-        Some(async move { lane.run(&connection).await })
+        Some(lane.run(self))
     }
 
     /// The lane, while it is open.
@@ -83,9 +87,24 @@ impl Connection {
         self.lane.get().is_some()
     }
 
+    /// Whether values of `size` bytes may be sent in one message. Checked before the call: a peer
+    /// that refuses in the middle of a message resets the stream, and nothing says why.
+    pub fn check_size(&self, what: &str, size: usize) -> Result<(), CallError> {
+        let limit = self.max_message_size;
+        if size <= limit {
+            return Ok(());
+        }
+        let text = format!("{what} of {size} bytes are over max_message_size, {limit} bytes");
+        Err(CallError::TooLarge(text))
+    }
+
     /// Ends every call on this connection with [`CallError::WorkerExited`], now and later.
     pub fn close(&self) {
         self.closed.send_replace(true);
+    }
+
+    pub(crate) fn closed(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
     }
 
     /// Runs `call` unless the connection is closed meanwhile.
@@ -93,7 +112,7 @@ impl Connection {
         &self,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        let mut closed = self.closed.subscribe();
+        let mut closed = self.closed();
         tokio::select! {
             biased;
             result = call => result,
@@ -103,9 +122,11 @@ impl Connection {
     }
 
     pub(crate) fn client(&self) -> SnakepitBridgeClient<Channel> {
+        // Values are checked before they are sent, and by the peer before they come.
+        let limit = self.max_message_size.saturating_add(MESSAGE_OVERHEAD);
         SnakepitBridgeClient::new(self.channel.clone())
-            .max_decoding_message_size(self.max_message_size)
-            .max_encoding_message_size(self.max_message_size)
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(limit)
     }
 
     /// A request of which the peer is told how long it may take. A little more than it may: our

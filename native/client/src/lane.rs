@@ -2,22 +2,27 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use prost::Message as _;
-use snakepit_protocol::LANE_MESSAGE_LIMIT;
 use snakepit_protocol::pb::{
-    ExecuteResponse, LaneCancel, LaneReply, LaneRequest, lane_reply, lane_request,
+    ExecuteResponse, LaneCancel, LanePart, LaneReply, LaneRequest, lane_reply, lane_request,
 };
+use snakepit_protocol::{LANE_MESSAGE_LIMIT, MESSAGE_OVERHEAD};
+use tonic::Status;
 
+use crate::connection::Closer;
 use crate::unary::accept;
 use crate::{CallError, Connection, Request};
 
 /// So many calls may be on a lane at once, sent or not. Far above any worker's capacity: it
 /// bounds memory, not concurrency.
 const MAX_CALLS: usize = 16_384;
+
+/// Bytes that an id takes in a message.
+const MAX_ID_SIZE: usize = 11;
 
 type OnReply = Box<dyn FnOnce(Result<ExecuteResponse, CallError>) + Send>;
 
@@ -28,6 +33,7 @@ type OnReply = Box<dyn FnOnce(Result<ExecuteResponse, CallError>) + Send>;
 /// breaks, every call on it gets [`CallError::WorkerExited`].
 pub struct Lane {
     max_message_size: usize,
+    connection: Weak<Closer>,
     state: Mutex<State>,
 }
 
@@ -35,18 +41,15 @@ struct State {
     open: bool,
     next_id: u64,
     waiting: HashMap<u64, Waiting>,
-    outbox: VecDeque<Outgoing>,
+    outbox: VecDeque<Box<LaneRequest>>,
     writer: Option<Waker>,
 }
 
 struct Waiting {
     on_reply: OnReply,
     parts: BytesMut,
-}
-
-enum Outgoing {
-    Call(u64, Box<Request>),
-    Cancel(u64),
+    /// The lane ends with the last handle of its connection, but not before its calls.
+    _connection: Arc<Closer>,
 }
 
 /// Names a call on a lane, to cancel it.
@@ -74,7 +77,7 @@ impl fmt::Debug for Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(max_message_size: usize) -> Self {
+    pub(crate) fn new(max_message_size: usize, connection: Weak<Closer>) -> Self {
         let state = State {
             open: true,
             next_id: 1,
@@ -82,7 +85,7 @@ impl Lane {
             outbox: VecDeque::new(),
             writer: None,
         };
-        Lane { max_message_size, state: Mutex::new(state) }
+        Lane { max_message_size, connection, state: Mutex::new(state) }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -91,7 +94,7 @@ impl Lane {
 
     /// Whether a request is small enough not to hold up the others.
     pub fn carries(request: &Request) -> bool {
-        request.args_size() <= LANE_MESSAGE_LIMIT
+        request.size() <= LANE_MESSAGE_LIMIT
     }
 
     /// Puts a call on the lane; `on_reply` is called exactly once, from the lane's task, unless
@@ -101,6 +104,13 @@ impl Lane {
         request: Request,
         on_reply: impl FnOnce(Result<ExecuteResponse, CallError>) + Send + 'static,
     ) -> Result<Ticket, CallError> {
+        let mut message = Box::new(request.into_lane_request(0));
+        // What cannot be sent would break the lane, and with it every other call.
+        let limit = self.max_message_size.saturating_add(MESSAGE_OVERHEAD);
+        if message.encoded_len() + MAX_ID_SIZE > limit {
+            return Err(CallError::TooLarge(format!("a request of over {limit} bytes")));
+        }
+        let connection = self.connection.upgrade().ok_or(CallError::WorkerExited)?;
         let mut state = self.lock();
         if !state.open {
             return Err(CallError::WorkerExited);
@@ -110,14 +120,11 @@ impl Lane {
         }
         let id = state.next_id;
         state.next_id += 1;
-        let waiting = Waiting { on_reply: Box::new(on_reply), parts: BytesMut::new() };
-        state.waiting.insert(id, waiting);
-        state.outbox.push_back(Outgoing::Call(id, Box::new(request)));
-        let writer = state.writer.take();
-        drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        message.id = id;
+        let (on_reply, parts) = (Box::new(on_reply), BytesMut::new());
+        state.waiting.insert(id, Waiting { on_reply, parts, _connection: connection });
+        state.outbox.push_back(message);
+        wake(state);
         Ok(Ticket { lane: Arc::clone(self), id })
     }
 
@@ -127,77 +134,79 @@ impl Lane {
         let Some(waiting) = state.waiting.remove(&id) else {
             return;
         };
-        let unsent =
-            |outgoing: &Outgoing| matches!(outgoing, Outgoing::Call(call, _) if *call == id);
-        match state.outbox.iter().position(unsent) {
+        match state.outbox.iter().position(|message| message.id == id) {
             Some(index) => {
                 state.outbox.remove(index);
             }
             // At most one per call that was sent: the outbox stays bounded by MAX_CALLS.
-            None => state.outbox.push_back(Outgoing::Cancel(id)),
+            None => {
+                let message = Some(lane_request::Message::Cancel(LaneCancel {}));
+                state.outbox.push_back(Box::new(LaneRequest { id, message }));
+            }
         }
-        let writer = state.writer.take();
-        drop(state);
+        wake(state);
         drop(waiting);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
     }
 
-    /// Carries the lane until the connection ends.
-    pub(crate) async fn run(self: Arc<Self>, connection: &Connection) {
-        // Also when this future is dropped or panics, nobody is left waiting.
-        let _closing = Closing(&self);
+    /// Carries the lane until the connection ends, or its last handle is gone.
+    pub(crate) fn run(
+        self: Arc<Self>,
+        connection: &Connection,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        // From here on: when the future is dropped, be it before it began, nobody is left waiting.
+        let closing = Closing(Arc::clone(&self));
         let outgoing = connection.request(Outgoings(Arc::clone(&self)));
         let mut client = connection.client();
-        let carried = connection.until_closed(async {
-            let mut replies = client.lane(outgoing).await?.into_inner();
-            while let Some(reply) = replies.message().await? {
-                self.deliver(reply);
+        let mut closed = connection.closed();
+        async move {
+            let _closing = closing;
+            let carried = async {
+                let mut replies = client.lane(outgoing).await?.into_inner();
+                while let Some(reply) = replies.message().await? {
+                    self.deliver(reply);
+                }
+                Ok::<_, Status>(())
+            };
+            tokio::select! {
+                biased;
+                _ = carried => {}
+                _ = closed.wait_for(|closed| *closed) => {}
             }
-            Ok(())
-        });
-        let _ = carried.await;
+        }
     }
 
     fn deliver(&self, reply: LaneReply) {
         let id = reply.id;
-        let (waiting, result) = match reply.message {
-            Some(lane_reply::Message::Response(response)) => (self.take(id), accept(response)),
-            Some(lane_reply::Message::Part(part)) => {
-                let mut state = self.lock();
-                let Some(waiting) = state.waiting.get_mut(&id) else {
-                    return;
-                };
-                let size = waiting.parts.len() + part.data.len();
-                let result = if size > self.max_message_size {
-                    let limit = self.max_message_size;
-                    Err(CallError::TooLarge(format!("a reply of over {limit} bytes")))
-                } else {
-                    waiting.parts.extend_from_slice(&part.data);
-                    if !part.last {
-                        return;
-                    }
-                    let whole = std::mem::take(&mut waiting.parts).freeze();
-                    ExecuteResponse::decode(whole)
-                        .map_err(|error| CallError::Protocol(error.to_string()))
-                        .and_then(accept)
-                };
-                (state.waiting.remove(&id), result)
-            }
-            None => {
-                let error = "a reply without a message".to_owned();
-                (self.take(id), Err(CallError::Protocol(error)))
-            }
+        let result = match reply.message {
+            Some(lane_reply::Message::Response(response)) => accept(response),
+            Some(lane_reply::Message::Part(part)) => match self.gather(id, part) {
+                Some(whole) => whole.and_then(accept),
+                None => return,
+            },
+            None => Err(CallError::Protocol("a reply without a message".to_owned())),
         };
         // No entry: the call was cancelled while its reply was on the way.
+        let waiting = self.lock().waiting.remove(&id);
         if let Some(waiting) = waiting {
             answer(waiting.on_reply, result);
         }
     }
 
-    fn take(&self, id: u64) -> Option<Waiting> {
-        self.lock().waiting.remove(&id)
+    /// Adds a part to a reply. Gives the reply once it is complete.
+    fn gather(&self, id: u64, part: LanePart) -> Option<Result<ExecuteResponse, CallError>> {
+        // Out of the lock, for which callers wait on threads that must not, while it grows.
+        let mut parts = std::mem::take(&mut self.lock().waiting.get_mut(&id)?.parts);
+        if parts.len() + part.data.len() > self.max_message_size.saturating_add(MESSAGE_OVERHEAD) {
+            let limit = self.max_message_size;
+            return Some(Err(CallError::TooLarge(format!("a reply of over {limit} bytes"))));
+        }
+        parts.extend_from_slice(&part.data);
+        if part.last {
+            let whole = ExecuteResponse::decode(parts.freeze());
+            return Some(whole.map_err(|error| CallError::Protocol(error.to_string())));
+        }
+        self.lock().waiting.get_mut(&id)?.parts = parts;
+        None
     }
 
     fn close(&self) {
@@ -205,7 +214,8 @@ impl Lane {
         state.open = false;
         state.outbox.clear();
         let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
+        // The sender of requests has to learn of it: HTTP/2 ends a stream with both its halves.
+        wake(state);
         for call in waiting.into_values() {
             answer(call.on_reply, Err(CallError::WorkerExited));
         }
@@ -214,10 +224,7 @@ impl Lane {
     fn poll_outgoing(&self, context: &mut Context<'_>) -> Poll<Option<LaneRequest>> {
         let mut state = self.lock();
         match state.outbox.pop_front() {
-            Some(outgoing) => {
-                drop(state);
-                Poll::Ready(Some(outgoing.into()))
-            }
+            Some(message) => Poll::Ready(Some(*message)),
             None if !state.open => Poll::Ready(None),
             None => {
                 state.writer = Some(context.waker().clone());
@@ -232,14 +239,11 @@ impl Lane {
     }
 }
 
-impl From<Outgoing> for LaneRequest {
-    fn from(outgoing: Outgoing) -> Self {
-        match outgoing {
-            Outgoing::Call(id, request) => request.into_lane_request(id),
-            Outgoing::Cancel(id) => {
-                LaneRequest { id, message: Some(lane_request::Message::Cancel(LaneCancel {})) }
-            }
-        }
+fn wake(mut state: MutexGuard<'_, State>) {
+    let writer = state.writer.take();
+    drop(state);
+    if let Some(writer) = writer {
+        writer.wake();
     }
 }
 
@@ -248,9 +252,9 @@ fn answer(on_reply: OnReply, result: Result<ExecuteResponse, CallError>) {
     let _ = std::panic::catch_unwind(AssertUnwindSafe(|| on_reply(result)));
 }
 
-struct Closing<'a>(&'a Lane);
+struct Closing(Arc<Lane>);
 
-impl Drop for Closing<'_> {
+impl Drop for Closing {
     fn drop(&mut self) {
         self.0.close();
     }

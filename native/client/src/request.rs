@@ -35,6 +35,14 @@ impl Request {
         self.args.iter().map(|entry| entry.key.len() + entry.value.len()).sum()
     }
 
+    /// Bytes of all it holds, without the framing.
+    pub(crate) fn size(&self) -> usize {
+        let metadata: usize =
+            self.metadata.iter().map(|entry| entry.key.len() + entry.value.len()).sum();
+        let session_id = self.session_id.as_ref().map_or(0, String::len);
+        self.args_size() + metadata + self.command.len() + self.request_id.len() + session_id
+    }
+
     pub(crate) fn time_limit(&self) -> Option<Duration> {
         (self.timeout_ms > 0).then(|| Duration::from_millis(self.timeout_ms.into()))
     }

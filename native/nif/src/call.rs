@@ -42,11 +42,7 @@ fn start<'a>(
         Ok(request) => request,
         Err(refusal) => return Ok(refusal),
     };
-    let names = CallNames {
-        command: request.command.clone(),
-        request_id: request.request_id.clone(),
-        worker_id: channel.worker_id(),
-    };
+    let names = CallNames::of(&request, &channel);
     let speaker = Speaker::new(Mailbox::new(env.pid(), reference, Dress::Plain, None));
     match submit(&channel, request, speaker.clone(), names.clone()) {
         Ok(call) => Ok(ResourceArc::new(Handle::new(speaker, call, None)).encode(env)),

@@ -1,5 +1,5 @@
 use rustler::{Atom, Env, LocalPid, Monitor, Resource, ResourceArc};
-use snakepit_client::{Pace, Speaker, Ticket, Uplink};
+use snakepit_client::{Connection, Pace, Speaker, Ticket, Uplink};
 use std::sync::Arc;
 use tokio::task::AbortHandle;
 
@@ -18,6 +18,7 @@ pub(crate) struct Handle {
 pub(crate) struct Flow {
     pub(crate) pace: Arc<Pace>,
     pub(crate) uplink: Option<Arc<Uplink>>,
+    pub(crate) connection: Connection,
 }
 
 /// Where the call runs.
@@ -32,8 +33,9 @@ impl Handle {
     }
 
     /// The caller's own half of the stream, where it has one.
-    pub(crate) fn uplink(&self) -> Option<&Uplink> {
-        self.flow.as_ref().and_then(|flow| flow.uplink.as_deref())
+    pub(crate) fn uplink(&self) -> Option<(&Uplink, &Connection)> {
+        let flow = self.flow.as_ref()?;
+        Some((flow.uplink.as_deref()?, &flow.connection))
     }
 
     /// From now on this process gives the call its chunks.

@@ -2,10 +2,11 @@ use std::sync::Arc;
 
 use rustler::types::atom::Atom;
 use rustler::{Encoder, Env, Term};
-use snakepit_client::{CallError, RemoteError};
+use snakepit_client::{CallError, RemoteError, Request};
 use snakepit_protocol::value::ValueError;
 
 use crate::atoms;
+use crate::channel::ChannelResource;
 use crate::term::text;
 
 /// What an error says of the call it ended.
@@ -14,6 +15,16 @@ pub(crate) struct CallNames {
     pub(crate) command: String,
     pub(crate) request_id: String,
     pub(crate) worker_id: Arc<str>,
+}
+
+impl CallNames {
+    pub(crate) fn of(request: &Request, channel: &ChannelResource) -> Self {
+        CallNames {
+            command: request.command.clone(),
+            request_id: request.request_id.clone(),
+            worker_id: channel.worker_id(),
+        }
+    }
 }
 
 /// Whether an answer was to be one message or many: a peer that does not know the method lacks

@@ -7,7 +7,7 @@ use snakepit_client::Request;
 use snakepit_protocol::pb::Codec;
 use snakepit_protocol::value::ValueError;
 
-use crate::reason::{self, CallNames};
+use crate::reason::{self, CallNames, Shape};
 use crate::term::{self, Stop};
 use crate::{atoms, channel::ChannelResource};
 
@@ -47,7 +47,13 @@ pub(crate) fn decode<'a>(
         Err(error) => return refuse(error, "metadata", request_id),
     };
     let codec = if raw { Codec::Json } else { Codec::Msgpack };
-    Ok(Ok(Request { command, session_id, args, codec, timeout_ms, request_id, metadata }))
+    let request = Request { command, session_id, args, codec, timeout_ms, request_id, metadata };
+    if let Err(error) = channel.connection().check_size("arguments", request.args_size()) {
+        let names = CallNames::of(&request, channel);
+        let reason = reason::encode(env, &error, &names, Shape::Unary);
+        return Ok(Err((atoms::error(), reason).encode(env)));
+    }
+    Ok(Ok(request))
 }
 
 /// Unique in this VM and, by the start time in front, between VMs.

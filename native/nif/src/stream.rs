@@ -113,11 +113,7 @@ fn start<'a>(
         Ok(request) => request,
         Err(refusal) => return Ok(refusal),
     };
-    let names = CallNames {
-        command: request.command.clone(),
-        request_id: request.request_id.clone(),
-        worker_id: channel.worker_id(),
-    };
+    let names = CallNames::of(&request, &channel);
     let Some(runtime) = runtime::handle() else {
         let reason = reason::encode(env, &CallError::Busy, &names, reason::Shape::Stream);
         return Ok((atoms::error(), reason).encode(env));
@@ -154,8 +150,8 @@ fn prepare(
     let (window, max_buffer, deadlines) = (flow.window, flow.max_buffer, flow.deadlines);
     if shape == Shape::Server && !peer_keeps_credit {
         let pace = Arc::new(Pace::local(window, max_buffer));
-        let stream = Stream::plain(connection, request, Arc::clone(&pace), deadlines);
-        return (stream, handle::Flow { pace, uplink: None });
+        let stream = Stream::plain(connection.clone(), request, Arc::clone(&pace), deadlines);
+        return (stream, handle::Flow { pace, uplink: None, connection });
     }
     let waiting = speaker.clone();
     let uplink = Uplink::new(request, shape, peer_keeps_credit, window, max_buffer, move || {
@@ -167,8 +163,8 @@ fn prepare(
         Pace::local(window, max_buffer)
     });
     let own = (Arc::clone(&uplink), Arc::clone(&pace));
-    let stream = Stream::over_uplink(connection, own.0, shape, own.1, deadlines);
-    (stream, handle::Flow { pace, uplink: Some(uplink) })
+    let stream = Stream::over_uplink(connection.clone(), own.0, shape, own.1, deadlines);
+    (stream, handle::Flow { pace, uplink: Some(uplink), connection })
 }
 
 /// Turns chunks into messages.

@@ -28,3 +28,6 @@ pub const LANE_MESSAGE_LIMIT: usize = 256 * 1024;
 /// stream: the streams' own windows and [`Credit`] are. It also is h2's measure for how
 /// much of what nobody reads any more it puts up with before it ends a connection.
 pub const MAX_WINDOW: u32 = (1 << 31) - 1;
+
+/// What a message may be larger than the values in it: the limit users set is on values.
+pub const MESSAGE_OVERHEAD: usize = 64 * 1024;

@@ -112,7 +112,9 @@ impl Dispatcher {
         py: Python<'_>,
         error: &PyErr,
     ) -> PyResult<(String, String, String, String, bool)> {
-        self.object.bind(py).call_method1("describe_error", (error.value(py),))?.extract()
+        // Unlike `value`, which leaves the traceback behind before Python 3.12.
+        let exception = error.clone_ref(py).into_value(py);
+        self.object.bind(py).call_method1("describe_error", (exception,))?.extract()
     }
 
     /// The asyncio loop of this worker; made, with its thread, for the first async handler.

@@ -10,6 +10,7 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use snakepit_protocol::MAX_WINDOW;
+use snakepit_protocol::MESSAGE_OVERHEAD;
 use snakepit_protocol::pb::FILE_DESCRIPTOR_SET;
 use snakepit_protocol::pb::snakepit_bridge_server::SnakepitBridgeServer;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -111,7 +112,7 @@ pub(crate) fn serve(
         }
     });
     let orphaned = Arc::new(AtomicBool::new(false));
-    watch_parent(&worker, &orphaned)?;
+    watch_parent(&worker, &orphaned, config.socket.clone())?;
     let drain = Duration::from_millis(config.shutdown_timeout_ms);
     let served = Arc::clone(&worker);
     let io = std::thread::Builder::new().name("snakepit-io".to_owned()).spawn(move || {
@@ -183,11 +184,11 @@ async fn run(
     drain: Duration,
 ) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
-    let limit = worker.max_message_size;
+    // The limit is on values, checked where they are encoded; the framing comes on top.
+    let limit = worker.max_message_size.saturating_add(MESSAGE_OVERHEAD);
     let bridge = SnakepitBridgeServer::new(Bridge::new(Arc::clone(worker)))
         .max_decoding_message_size(limit)
-        // The limit is on values, checked where they are encoded; the framing comes on top.
-        .max_encoding_message_size(usize::MAX);
+        .max_encoding_message_size(limit);
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_serving::<SnakepitBridgeServer<Bridge>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -259,11 +260,18 @@ fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Without its parent the worker stops what runs and ends, and takes its children with it.
-fn watch_parent(worker: &Arc<Worker>, orphaned: &Arc<AtomicBool>) -> io::Result<()> {
+fn watch_parent(
+    worker: &Arc<Worker>,
+    orphaned: &Arc<AtomicBool>,
+    socket: Option<String>,
+) -> io::Result<()> {
     let (worker, orphaned) = (Arc::clone(worker), Arc::clone(orphaned));
     std::thread::Builder::new().name("snakepit-parent".to_owned()).spawn(move || {
         process::wait_for_parent_to_go();
         orphaned.store(true, Ordering::Release);
+        if let Some(socket) = socket {
+            remove_socket(Path::new(&socket));
+        }
         worker.draining.store(true, Ordering::Release);
         worker.calls.cancel_all();
         worker.stopped.notify_one();
@@ -271,6 +279,14 @@ fn watch_parent(worker: &Arc<Worker>, orphaned: &Arc<AtomicBool>) -> io::Result<
         process::end_group();
     })?;
     Ok(())
+}
+
+/// What the parent would have cleared away: the socket, and with the last one its directory.
+fn remove_socket(socket: &Path) {
+    let _ = std::fs::remove_file(socket);
+    if let Some(directory) = socket.parent() {
+        let _ = std::fs::remove_dir(directory);
+    }
 }
 
 fn json_string(text: &str) -> String {
