@@ -31,8 +31,6 @@ defmodule Snakepit.Config do
       default: Snakepit.Adapters.GRPCPython,
       doc: "a `Snakepit.Adapter`: which program a worker runs"
     ],
-    adapters: [type: {:list, :module}, default: [], doc: "adapters in order of preference"],
-    fallback_adapter: [type: :module, doc: "the adapter used when the first is unavailable"],
     pool_size: [
       type: :pos_integer,
       default: {:mfa, {System, :schedulers_online, []}},
@@ -86,11 +84,6 @@ defmodule Snakepit.Config do
         "when set, workers listen on TCP at 127.0.0.1 from this port on; unix sockets otherwise"
     ],
     port_range: [type: :pos_integer, default: 100, doc: "how many ports from `:base_port` on"],
-    transport: [
-      type: {:in, [:native, :grpcio]},
-      default: :native,
-      doc: "which server the Python worker runs"
-    ],
     python: [type: {:keyword, @python}, default: [], doc: "how Python is started, see below"],
     health: [type: {:keyword, @health}, default: [], doc: "how workers are watched"],
     recycle: [
@@ -99,9 +92,9 @@ defmodule Snakepit.Config do
       doc: "when workers are replaced by fresh ones"
     ],
     session_affinity: [
-      type: {:in, [:strict_queue]},
+      type: {:in, [:hint, :strict_queue, :strict_fail_fast]},
       default: :strict_queue,
-      doc: "a call in a session waits for the worker that keeps the session"
+      doc: "what a call does when the worker of its session is busy, see `Snakepit.Session`"
     ],
     session_ttl: [type: :milliseconds, default: 3_600_000, doc: "lifetime of an unused session"],
     max_sessions: [type: :pos_integer, default: 10_000, doc: "sessions kept at once"]
@@ -131,8 +124,8 @@ defmodule Snakepit.Config do
         worker_init_timeout: 30_000
 
   `pool_config` and `grpc_config` take any of the options above. A pool starts with the
-  application only when one of `:adapter_module`, `:adapters`, `:pool_config` and
-  `:grpc_config` is set.
+  application only when one of `:adapter_module`, `:pool_config` and `:grpc_config` is set.
+  `:adapters` and `:fallback_adapter` are not supported by this version and raise `ArgumentError`.
   """
 
   alias Snakepit.Schema
@@ -142,8 +135,6 @@ defmodule Snakepit.Config do
   @type t :: %__MODULE__{
           name: atom(),
           adapter: module(),
-          adapters: [module()],
-          fallback_adapter: module() | nil,
           pool_size: pos_integer(),
           max_concurrent_streams: pos_integer(),
           queue_limit: non_neg_integer(),
@@ -157,7 +148,6 @@ defmodule Snakepit.Config do
           max_message_size: pos_integer(),
           base_port: :inet.port_number() | nil,
           port_range: pos_integer(),
-          transport: :native | :grpcio,
           python: %{
             executable: String.t() | nil,
             path: [String.t()],
@@ -167,14 +157,15 @@ defmodule Snakepit.Config do
           },
           health: map(),
           recycle: false | map(),
-          session_affinity: :strict_queue,
+          session_affinity: :hint | :strict_queue | :strict_fail_fast,
           session_ttl: non_neg_integer(),
           max_sessions: pos_integer()
         }
 
   @type option :: {atom(), term()}
 
-  @env_keys [:adapter_module, :adapters, :pool_config, :grpc_config]
+  @env_keys [:adapter_module, :pool_config, :grpc_config]
+  @unsupported_env [:adapters, :fallback_adapter]
 
   @doc """
   Checks pool options and fills in the defaults. Raises `ArgumentError` on bad ones.
@@ -190,6 +181,7 @@ defmodule Snakepit.Config do
   @spec from_env() :: {:ok, [option()]} | :none
   def from_env do
     env = Application.get_all_env(:snakepit)
+    for key <- @unsupported_env, present?(env[key]), do: unsupported!(key)
 
     if Enum.any?(@env_keys, &present?(env[&1])) do
       {:ok, env_options(env)}
@@ -201,7 +193,7 @@ defmodule Snakepit.Config do
   defp env_options(env) do
     top =
       env
-      |> Keyword.take([:adapters, :fallback_adapter, :worker_init_timeout])
+      |> Keyword.take([:worker_init_timeout])
       |> Keyword.merge(adapter: env[:adapter_module])
       |> Enum.filter(fn {_key, value} -> present?(value) end)
 
@@ -212,4 +204,10 @@ defmodule Snakepit.Config do
   end
 
   defp present?(value), do: value not in [nil, []]
+
+  defp unsupported!(key) do
+    raise ArgumentError,
+          "config :snakepit, #{inspect(key)}: choosing between several adapters is not supported " <>
+            "by this version; name the one adapter with :adapter_module"
+  end
 end

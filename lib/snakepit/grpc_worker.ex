@@ -5,7 +5,8 @@ defmodule Snakepit.GRPCWorker do
   The process of this module starts Python, waits until it says that it is ready, connects,
   and announces the worker to the pool. When Python ends, the calls on it get
   `:worker_exited` and a new process is started, at once the first time and with growing
-  pauses if it keeps ending. What Python prints goes to `Logger` with
+  pauses if it keeps ending. After five times in a row its circuit is open: the log says so, and calls
+  that only this worker could serve get `:grpc_unavailable` at once until a start succeeds. What Python prints goes to `Logger` with
   `worker_id` in the metadata.
 
   The functions below run a call on one particular worker, found with

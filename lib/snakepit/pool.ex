@@ -33,6 +33,9 @@ defmodule Snakepit.Pool do
 
   @default_timeout 30_000
 
+  # A call that ends its worker every time must not take all of them along.
+  @repeats 3
+
   @doc """
   Starts a pool with the options of `Snakepit.Config`, and returns when it is ready.
   """
@@ -137,7 +140,16 @@ defmodule Snakepit.Pool do
           {:ok, map()} | {:error, Error.reason()}
   def execute_on(pool, target, request) do
     request = %{request | timeout: request.timeout || @default_timeout}
-    with_lease(pool, target, request, &GRPC.Call.run(&1.channel, request))
+    call(pool, target, request, if(request.idempotent, do: @repeats, else: 0))
+  end
+
+  defp call(pool, target, request, repeats) do
+    case with_lease(pool, target, request, &GRPC.Call.run(&1.channel, request)) do
+      # By now the pool knows that the worker is gone: the next attempt finds another one, or
+      # waits.
+      {:error, :worker_exited} when repeats > 0 -> call(pool, target, request, repeats - 1)
+      result -> result
+    end
   end
 
   @doc false

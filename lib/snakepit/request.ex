@@ -8,6 +8,13 @@ defmodule Snakepit.Request do
     pool: [type: :atom, default: :default, doc: "which pool runs the call"],
     session_id: [type: :string, doc: "runs the call inside this session"],
     queue_timeout: [type: :timeout, doc: "how long to wait for a worker slot (the pool's option)"],
+    idempotent: [
+      type: :boolean,
+      default: false,
+      doc:
+        "calls, not streams: the call may run twice, so it is made again, up to three times, when " <>
+          "the worker's process ends during it"
+    ],
     metadata: [type: :metadata, default: %{}, doc: "what the handler sees as `ctx.metadata`"],
     request_id: [
       type: :string,
@@ -46,6 +53,7 @@ defmodule Snakepit.Request do
           pool: atom(),
           session_id: String.t() | nil,
           queue_timeout: timeout() | nil,
+          idempotent: boolean(),
           metadata: %{String.t() => String.t()},
           request_id: String.t() | nil,
           chunk_timeout: timeout(),

@@ -11,6 +11,7 @@ defmodule Snakepit.Schema do
           | :timeout
           | :string
           | :atom
+          | :boolean
           | :module
           | :port
           | :fraction
@@ -121,6 +122,7 @@ defmodule Snakepit.Schema do
   defp cast(:timeout, v), do: cast(:milliseconds, v)
   defp cast(:string, v) when is_binary(v), do: {:ok, v}
   defp cast(:atom, v) when is_atom(v) and not is_nil(v), do: {:ok, v}
+  defp cast(:boolean, v) when is_boolean(v), do: {:ok, v}
   defp cast(:module, v) when is_atom(v) and not is_nil(v) and not is_boolean(v), do: {:ok, v}
   defp cast(:port, v) when is_integer(v) and v in 1..65_535, do: {:ok, v}
   defp cast(:fraction, v) when is_number(v) and v >= 0 and v <= 1, do: {:ok, v}
@@ -162,6 +164,7 @@ defmodule Snakepit.Schema do
   defp expected(:timeout), do: "a number of milliseconds or :infinity"
   defp expected(:string), do: "a string"
   defp expected(:atom), do: "an atom"
+  defp expected(:boolean), do: "true or false"
   defp expected(:module), do: "a module"
   defp expected(:port), do: "a port number"
   defp expected(:fraction), do: "a number from 0 to 1"

@@ -45,8 +45,7 @@ defmodule Snakepit.ConfigTest do
             {{:queue_timeout, :never},
              ~r/expected a number of milliseconds or :infinity, got :never/},
             {{:base_port, 70_000}, ~r/expected a port number, got 70000/},
-            {{:transport, :carrier_pigeon},
-             ~r/expected one of :native, :grpcio, got :carrier_pigeon/},
+            {{:session_affinity, :loose}, ~r/expected one of :hint, .*got :loose/},
             {{:python, "python3"}, ~r/expected options \[:executable.*got "python3"/},
             {{:python, [path: "lib"]}, ~r/:python: option :path expected a list, each a string/},
             {{:python, [env: [A: 1]]}, ~r/expected names and values as strings/},
@@ -91,6 +90,14 @@ defmodule Snakepit.ConfigTest do
       assert config.adapter == Snakepit.Adapters.GRPCPython
       assert config.base_port == 50_051
       assert config.pool_size == 16
+    end
+
+    test "refuses what this version does not support" do
+      for key <- [:adapters, :fallback_adapter] do
+        Application.put_env(:snakepit, key, [Snakepit.Adapters.GRPCPython])
+        assert_raise ArgumentError, ~r/#{key}: .* not supported/, &Config.from_env/0
+        Application.delete_env(:snakepit, key)
+      end
     end
 
     test "the pool's own setting wins over the one on top" do

@@ -110,7 +110,7 @@ defmodule Snakepit.Pool.Shared do
       state: :starting,
       capacity: config.max_concurrent_streams,
       started_at: nil,
-      transport: to_string(config.transport),
+      transport: nil,
       address: nil
     }
   end

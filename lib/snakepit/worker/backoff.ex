@@ -5,8 +5,11 @@ defmodule Snakepit.Worker.Backoff do
   # from starting all at once.
 
   @base 200
-  @cap 30_000
+  @cap 15_000
   @jitter 0.2
+
+  # So many failures in a row, and nobody waits for the next start any more.
+  @open_at 5
 
   # A process that ran this long is taken for a sound one.
   @sound_after 10_000
@@ -25,4 +28,10 @@ defmodule Snakepit.Worker.Backoff do
   @spec after_end(non_neg_integer(), integer()) :: non_neg_integer()
   def after_end(_failures, lifetime) when lifetime >= @sound_after, do: 0
   def after_end(failures, _lifetime), do: failures
+
+  @doc """
+  Is the circuit open after so many failures in a row?
+  """
+  @spec open?(non_neg_integer()) :: boolean()
+  def open?(failures), do: failures >= @open_at
 end

@@ -213,11 +213,15 @@ defmodule Snakepit.Worker.Server do
     do: start_failed(state, crashed(state, "#{how} before it was ready"))
 
   defp ended(%{phase: :ready} = state, how) do
-    announce(state, {:starting, %{os_pid: nil, address: nil}})
-    Logger.error(Exception.message(crashed(state, how)))
     lifetime = DateTime.diff(DateTime.utc_now(), state.started_at, :millisecond)
     failures = Backoff.after_end(state.failures, lifetime)
-    state |> discard() |> restart_after(Backoff.delay(failures), failures + 1)
+    delay = Backoff.delay(failures)
+    open = Backoff.open?(failures + 1)
+    error = crashed(state, if(open, do: how <> circuit_open(failures + 1, delay), else: how))
+
+    announce(state, if(open, do: {:failing, error}, else: {:starting, %{os_pid: nil}}))
+    Logger.error(Exception.message(error))
+    state |> discard() |> restart_after(delay, failures + 1)
   end
 
   defp ended(%{phase: :stopping} = state, _how), do: discard(state)
@@ -293,6 +297,11 @@ defmodule Snakepit.Worker.Server do
       worker_id: state.id,
       message: "Worker #{state.id} (#{process_name(state)}) #{what}.#{lines}"
     }
+  end
+
+  defp circuit_open(failures, delay) do
+    ", the #{failures}th time in a row. Its circuit is open: no calls for it until it " <>
+      "starts again in #{delay} ms"
   end
 
   defp process_name(%{process: %{os_pid: os_pid}}), do: "process #{os_pid}"

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 from snakepit_bridge import Context, Final, command, stream
 
@@ -250,3 +251,18 @@ def silent_after(beacon: int, n: int):
 @command
 async def wait_async():
     await asyncio.Event().wait()
+
+
+@command
+def end_by_signal(number: int):
+    os.kill(os.getpid(), number)
+    time.sleep(10)
+
+
+@command
+def burn(ms: int):
+    """Keeps the interpreter busy."""
+    end = time.monotonic() + ms / 1000
+    while time.monotonic() < end:
+        pass
+    return {"os_pid": os.getpid()}
