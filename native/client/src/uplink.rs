@@ -167,6 +167,7 @@ impl Uplink {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.over = true;
+        state.start = None;
         state.chunks.clear();
         wake(state);
     }
@@ -197,8 +198,9 @@ impl Uplink {
             Message::Chunk(StreamChunk { chunk })
         } else {
             match state.ending.take() {
+                // Acknowledgements follow either, if the peer knows them.
                 Some(Ending::Abort(reason)) => {
-                    state.over = true;
+                    state.over = !self.peer_keeps_credit;
                     Message::Abort(reason)
                 }
                 Some(Ending::HalfClose) if self.peer_keeps_credit => {

@@ -10,6 +10,7 @@
 mod call;
 mod dispatcher;
 mod exchange;
+mod generator;
 mod handlers;
 mod inbox;
 mod inject;

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::iterator::PySendResult;
 use pyo3::types::{PyDict, PyIterator};
 use snakepit_protocol::pb::{Entry, StreamResponse, StreamShape};
 
 use crate::call::{Call, CallState};
 use crate::dispatcher::{Handler, Kind};
+use crate::generator::{self, Step};
 use crate::inbox::{Chunks, Inbox};
 use crate::outbox::{Outbox, Room};
 use crate::response::{self, Failure};
@@ -99,10 +99,9 @@ fn drain<'py>(
     pump: &mut Pump,
 ) -> Result<Option<Bound<'py, PyAny>>, Failure> {
     let iterator = generator.cast::<PyIterator>().map_err(PyErr::from)?;
-    let none = py.None().into_bound(py);
     loop {
-        match iterator.send(&none)? {
-            PySendResult::Next(chunk) => {
+        match generator::step(iterator)? {
+            Step::Yielded(chunk) => {
                 let sent = pump.encode(&chunk).map(|(chunk, size)| pump.send(py, chunk, size));
                 if matches!(sent, Ok(true)) {
                     continue;
@@ -112,8 +111,7 @@ fn drain<'py>(
                 iterator.call_method0("close")?;
                 return sent.map(|_| None);
             }
-            PySendResult::Return(value) if value.is_none() => return Ok(None),
-            PySendResult::Return(value) => return Ok(Some(value)),
+            Step::Returned(value) => return Ok(value),
         }
     }
 }
