@@ -123,10 +123,29 @@ impl Connection {
 
     pub(crate) fn client(&self) -> SnakepitBridgeClient<Channel> {
         // Values are checked before they are sent, and by the peer before they come.
-        let limit = self.max_message_size.saturating_add(MESSAGE_OVERHEAD);
+        let limit = self.message_limit();
         SnakepitBridgeClient::new(self.channel.clone())
             .max_decoding_message_size(limit)
             .max_encoding_message_size(limit)
+    }
+
+    /// What tonic sends and takes in one message.
+    fn message_limit(&self) -> usize {
+        self.max_message_size.saturating_add(MESSAGE_OVERHEAD)
+    }
+
+    /// A request of one message, unless it is too large.
+    pub(crate) fn request_of<T: prost::Message>(
+        &self,
+        message: T,
+        limit: Option<Duration>,
+    ) -> Result<tonic::Request<T>, CallError> {
+        let (size, most) = (message.encoded_len(), self.message_limit());
+        if size > most {
+            let text = format!("a request of {size} bytes is over the {most} of one message");
+            return Err(CallError::TooLarge(text));
+        }
+        Ok(self.request_within(message, limit))
     }
 
     /// A request of which the peer is told how long it may take. A little more than it may: our

@@ -98,6 +98,10 @@ fn from_transport(source: &(dyn Error + 'static), message: &str) -> CallError {
         if error.is::<tonic::ConnectError>() {
             return CallError::Unavailable(innermost(error));
         }
+        // tonic's own timer, should it be first: after a leap of the clock, say.
+        if error.is::<tonic::TimeoutExpired>() {
+            return CallError::DeadlineExceeded;
+        }
         cause = error.source();
     }
     if message.contains("message length too large") {

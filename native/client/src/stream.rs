@@ -117,11 +117,12 @@ impl Stream {
             };
             pump.run(sink).await
         };
-        tokio::select! {
+        let finished = tokio::select! {
             biased;
-            result = connection.until_closed(call) => result,
+            finished = connection.until_closed(call) => finished,
             () = reached(deadlines.call) => Err(CallError::DeadlineExceeded),
-        }
+        };
+        finished?.settle().await
     }
 }
 
@@ -155,18 +156,36 @@ async fn open(
         }
         Opening::Request(request) => match request.into_message() {
             Message::Execute(message) => {
-                client.execute_stream(connection.request_within(message, limit)).await
+                client.execute_stream(connection.request_of(message, limit)?).await
             }
             Message::Session(message) => {
-                client.execute_in_session_stream(connection.request_within(message, limit)).await
+                client.execute_in_session_stream(connection.request_of(message, limit)?).await
             }
         },
     };
     Ok(Opened::Chunks(Box::new(chunks?.into_inner())))
 }
 
+/// A stream that has had its last chunk: neither time nor the end of the worker change that.
+struct Finished {
+    result: Result<(), CallError>,
+    rest: Option<Box<Streaming<StreamResponse>>>,
+}
+
+impl Finished {
+    /// Reads the trailers, which stand right behind the final chunk: dropped before them, the
+    /// stream would be reset instead of ended.
+    async fn settle(self) -> Result<(), CallError> {
+        if let Some(mut rest) = self.rest {
+            let _ = tokio::time::timeout(TRAILERS, rest.next()).await;
+        }
+        self.result
+    }
+}
+
 /// The one response of a client stream, as the final chunk it would be elsewhere.
-fn only(response: ExecuteResponse, sink: &mut impl Sink) -> Result<(), CallError> {
+fn only(response: ExecuteResponse, sink: &mut impl Sink) -> Result<Finished, CallError> {
+    let success = response.success;
     let chunk = StreamResponse {
         is_final: true,
         chunk: response.result,
@@ -176,8 +195,12 @@ fn only(response: ExecuteResponse, sink: &mut impl Sink) -> Result<(), CallError
         detail: response.detail,
         ack: 0,
     };
-    let end = end_of(&chunk).unwrap_or(Ok(()));
-    if sink.chunks(vec![chunk]) { end } else { Err(CallError::Cancelled) }
+    let result = if success { Ok(()) } else { Err(error_in(&chunk)) };
+    if sink.chunks(vec![chunk]) {
+        Ok(Finished { result, rest: None })
+    } else {
+        Err(CallError::Cancelled)
+    }
 }
 
 struct Pump<'a> {
@@ -188,7 +211,7 @@ struct Pump<'a> {
 }
 
 impl Pump<'_> {
-    async fn run(mut self, sink: &mut impl Sink) -> Result<(), CallError> {
+    async fn run(mut self, sink: &mut impl Sink) -> Result<Finished, CallError> {
         loop {
             self.pace.wait().await;
             let first = tokio::select! {
@@ -201,16 +224,9 @@ impl Pump<'_> {
                 return Err(CallError::Cancelled);
             }
             if let Some(result) = end {
-                self.settle().await;
-                return result;
+                return Ok(Finished { result, rest: Some(self.chunks) });
             }
         }
-    }
-
-    /// Reads the trailers, which stand right behind the final chunk: dropped before them, the
-    /// stream would be reset instead of ended.
-    async fn settle(&mut self) {
-        let _ = tokio::time::timeout(TRAILERS, self.chunks.next()).await;
     }
 
     /// Adds to `first` what is ready behind it: a burst costs one message, and a single chunk is
@@ -260,15 +276,18 @@ impl Pump<'_> {
 }
 
 fn is_ack_only(chunk: &StreamResponse) -> bool {
-    chunk.ack > 0 && !chunk.is_final && chunk.chunk.is_empty()
+    chunk.ack > 0 && chunk.chunk.is_empty() && end_of(chunk).is_none()
 }
 
 fn end_of(chunk: &StreamResponse) -> Option<Result<(), CallError>> {
     if !chunk.error.is_empty() || chunk.detail.is_some() {
-        let error = CallError::from_response(chunk.error.clone(), chunk.detail.clone());
-        return Some(Err(error));
+        return Some(Err(error_in(chunk)));
     }
     chunk.is_final.then_some(Ok(()))
+}
+
+fn error_in(chunk: &StreamResponse) -> CallError {
+    CallError::from_response(chunk.error.clone(), chunk.detail.clone())
 }
 
 /// Ends when the peer has said nothing for as long as it may. The time in which it has no

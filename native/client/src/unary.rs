@@ -15,10 +15,10 @@ pub async fn unary(
         .until_closed(async move {
             let response = match request.into_message() {
                 Message::Execute(message) => {
-                    client.execute(connection.request_within(message, limit)).await
+                    client.execute(connection.request_of(message, limit)?).await
                 }
                 Message::Session(message) => {
-                    client.execute_in_session(connection.request_within(message, limit)).await
+                    client.execute_in_session(connection.request_of(message, limit)?).await
                 }
             };
             accept(response?.into_inner())

@@ -111,7 +111,10 @@ mod end {
             let Err(CallError::Remote(error)) = result else {
                 panic!("{result:?}");
             };
-            assert_eq!((error.message.as_str(), error.python_type.as_str()), ("no such epoch", "ValueError"));
+            assert_eq!(
+                (error.message.as_str(), error.python_type.as_str()),
+                ("no such epoch", "ValueError")
+            );
         });
     }
 
@@ -233,8 +236,10 @@ mod end {
             let connection = peer.connection();
             for error in ["no lines", ""] {
                 let uplink = Uplink::new(request("sum"), Shape::Client, false, 8, 0, || {});
-                let running = Running::over(&connection, &uplink, Shape::Client, Deadlines::default());
-                let failed = ExecuteResponse { error: error.to_owned(), ..ExecuteResponse::default() };
+                let running =
+                    Running::over(&connection, &uplink, Shape::Client, Deadlines::default());
+                let failed =
+                    ExecuteResponse { error: error.to_owned(), ..ExecuteResponse::default() };
                 peer.client_streams.next().await.answer(Ok(failed));
                 let (chunks, result) = running.end().await;
                 assert_eq!(chunks.len(), 1);
@@ -471,8 +476,10 @@ mod pace {
             let (batches, mut given) = tokio::sync::mpsc::unbounded_channel();
             let (open, gate) = std::sync::mpsc::channel();
             let pace = Arc::new(Pace::local(CHUNKS + 2, 0));
-            let stream = Stream::plain(connection.clone(), request("count"), pace, Deadlines::default());
-            let running = tokio::spawn(async move { stream.run(&mut Gated { batches, gate }).await });
+            let stream =
+                Stream::plain(connection.clone(), request("count"), pace, Deadlines::default());
+            let running =
+                tokio::spawn(async move { stream.run(&mut Gated { batches, gate }).await });
             let (_request, output) = peer.streams.next().await.accept();
             output.send(chunk(0));
             assert_eq!(given.recv().await.unwrap(), [chunk(0)]);
@@ -755,7 +762,8 @@ mod connection {
             let mut peer = Peer::start();
             let connection = peer.connection();
             peer.die();
-            let nowhere = Options { target: "unix:/nonexistent/peer.sock".to_owned(), ..peer.options() };
+            let nowhere =
+                Options { target: "unix:/nonexistent/peer.sock".to_owned(), ..peer.options() };
             for connection in [connection, Connection::new(&nowhere).unwrap()] {
                 let refused = stream_over(&connection).await;
                 assert!(matches!(refused, Err(CallError::Unavailable(_))), "{refused:?}");
@@ -884,7 +892,10 @@ mod connection {
             let stream = Stream::plain(connection, asked, wide(), Deadlines::default());
             let running = Running::start(stream);
             let (request, output) = peer.session_streams.next().await.accept();
-            assert_eq!((request.session_id.as_str(), request.command.as_str()), ("user-1", "count"));
+            assert_eq!(
+                (request.session_id.as_str(), request.command.as_str()),
+                ("user-1", "count")
+            );
             output.send(last());
             drop(output);
             assert_eq!(running.end().await, (vec![last()], Ok(())));
