@@ -1,0 +1,89 @@
+defmodule Snakepit.Streams.CleanupTest do
+  # What a cancelled handler may do before it ends, and what becomes of one that does not end.
+  use ExUnit.Case, async: true
+
+  import Snakepit.Test.StreamHelper
+
+  alias Snakepit.Test.StreamBeacon, as: Beacon
+
+  setup do
+    %{beacon: Beacon.open()}
+  end
+
+  describe "a clean-up that takes its time" do
+    setup do
+      %{pool: start_pool()}
+    end
+
+    for command <- ["slow_farewell", "slow_farewell_async"] do
+      @command command
+
+      test "is not disturbed (#{command})", %{pool: pool, beacon: beacon} do
+        args = %{beacon: beacon.port, steps: 30}
+
+        for _run <- 1..5 do
+          assert [_] = @command |> Snakepit.stream!(args, pool: pool) |> Enum.take(1)
+          # Longer than a busy handler is given before it is interrupted.
+          assert %{"steps" => 30} = Beacon.await(beacon, "ended")
+        end
+      end
+
+      test "does not keep its slot (#{command})", %{pool: pool, beacon: beacon} do
+        args = %{beacon: beacon.port, steps: 100}
+        for _call <- 1..8, do: @command |> Snakepit.stream!(args, pool: pool) |> Enum.take(1)
+        assert %{busy_slots: 0} = Snakepit.get_stats(pool)
+        # All threads still clean up; calls run all the same.
+        assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool, timeout: 5_000)
+        for event <- Beacon.await_many(beacon, "ended", 8), do: assert(event["steps"] == 100)
+      end
+    end
+
+    test "is left to a handler that looks for its cancellation itself",
+         %{pool: pool, beacon: beacon} do
+      args = %{beacon: beacon.port}
+
+      for _run <- 1..3 do
+        assert Snakepit.execute("polite_command", args, pool: pool, timeout: 100) ==
+                 {:error, :worker_timeout}
+
+        Beacon.await(beacon, "begun")
+        assert %{"steps" => 30} = Beacon.await(beacon, "ended")
+      end
+    end
+  end
+
+  describe "a handler that ignores its cancellation" do
+    @tag :capture_log
+    test "costs its worker after the grace time, and the other calls on it are told",
+         %{beacon: beacon} do
+      pool = start_pool(cancel_grace_ms: 300)
+      before = os_pid(pool)
+      other = Task.async(fn -> Snakepit.execute("hold", %{beacon: beacon.port}, pool: pool) end)
+      Beacon.await(beacon, "held")
+      {:ok, stream} = Snakepit.start_stream("holds", %{beacon: beacon.port}, pool: pool)
+      Beacon.await(beacon, "holds")
+
+      args = %{beacon: beacon.port}
+      assert [_] = "ignores" |> Snakepit.stream!(args, pool: pool) |> Enum.take(1)
+      since = System.monotonic_time(:millisecond)
+      assert %{"os_pid" => ^before} = Beacon.await(beacon, "begun")
+      Beacon.await(beacon, "ignored")
+
+      # Until then the worker serves.
+      assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
+
+      assert Task.await(other) == {:error, :worker_exited}
+      elapsed = System.monotonic_time(:millisecond) - since
+      assert elapsed >= 250
+      assert elapsed <= 3_000
+      ref = stream.ref
+      assert_receive {:snakepit, ^ref, {:error, :worker_exited}}, 1_000
+
+      assert :ok = Snakepit.await_ready(pool, 10_000)
+      assert os_pid(pool) != before
+      assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
+      await_free(pool)
+      assert %{restarts: 1} = Snakepit.get_stats(pool)
+    end
+  end
+end
