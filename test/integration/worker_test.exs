@@ -114,9 +114,7 @@ defmodule Snakepit.WorkerTest do
 
       assert alive?(child)
       System.cmd("kill", ["-9", "#{os_pid}"])
-      await_gone(os_pid)
-      # The first call that fails makes the worker look.
-      assert {:error, _gone} = Snakepit.execute("ping", %{}, pool: pool)
+      await_replaced(pool, os_pid)
       assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
       await_gone(child)
     end

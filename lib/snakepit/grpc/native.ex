@@ -103,6 +103,10 @@ defmodule Snakepit.GRPC.Native do
   @spec signal_group(pos_integer(), pos_integer()) :: :ok | {:error, atom()}
   def signal_group(_os_pid, _signal), do: missing()
 
+  # `message` comes when the process has ended. `:error` where the system has no such news.
+  @spec watch_process(pos_integer(), term()) :: :ok | :error
+  def watch_process(_os_pid, _message), do: missing()
+
   defp path do
     case :code.priv_dir(:snakepit) do
       {:error, :bad_name} -> ~c"priv/native/snakepit_nif"

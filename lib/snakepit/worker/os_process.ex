@@ -2,6 +2,10 @@ defmodule Snakepit.Worker.OsProcess do
   @moduledoc false
   # A program started through a port, with its whole process group. The port hands out
   # its output; the end of its standard input tells it that the VM is gone.
+  #
+  # A port gives the exit status only when nobody holds the pipes any more, which a child of the
+  # program may do for ever. So the system itself is asked for news of the end, which come as
+  # `{port, :ended}`, and before or after that the port may give a status.
 
   alias Snakepit.Error
   alias Snakepit.GRPC.Native
@@ -33,6 +37,8 @@ defmodule Snakepit.Worker.OsProcess do
 
     # Without an id it has ended already, and its exit status is on the way.
     os_pid = with {:os_pid, os_pid} <- Port.info(port, :os_pid), do: os_pid
+    # Where there are no such news, health checks notice.
+    if os_pid, do: Native.watch_process(os_pid, {port, :ended})
     {:ok, %__MODULE__{port: port, os_pid: os_pid}}
   rescue
     error in [ErlangError, ArgumentError] ->
@@ -41,6 +47,17 @@ defmodule Snakepit.Worker.OsProcess do
 
   @spec terminate(t()) :: :ok
   def terminate(%__MODULE__{} = process), do: signal(process, @sigterm)
+
+  @doc """
+  Kills what an ended process has left, so that the port gives its status, and sends
+  `{port, :no_status}` to the calling process in case that it does not.
+  """
+  @spec clear(t()) :: :ok
+  def clear(%__MODULE__{port: port} = process) do
+    kill(process)
+    Process.send_after(self(), {port, :no_status}, @kill_wait)
+    :ok
+  end
 
   @spec kill(t()) :: :ok
   def kill(%__MODULE__{} = process), do: signal(process, @sigkill)
@@ -59,8 +76,12 @@ defmodule Snakepit.Worker.OsProcess do
       {^port, {:exit_status, _status}} ->
         # Its children may have outlived it.
         kill(process)
+
+      {^port, :ended} ->
+        kill(process)
+        await_end(process, min(deadline, now() + @kill_wait), on_output)
     after
-      max(deadline - System.monotonic_time(:millisecond), 0) -> kill_and_close(process)
+      max(deadline - now(), 0) -> kill_and_close(process)
     end
   end
 
@@ -82,6 +103,8 @@ defmodule Snakepit.Worker.OsProcess do
     # Closed already.
     ArgumentError -> :ok
   end
+
+  defp now, do: System.monotonic_time(:millisecond)
 
   defp signal(%__MODULE__{os_pid: nil}, _signal), do: :ok
 

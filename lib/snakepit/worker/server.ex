@@ -64,6 +64,14 @@ defmodule Snakepit.Worker.Server do
   def handle_info({port, {:exit_status, status}}, %{process: %{port: port}} = state),
     do: {:noreply, ended(state, "ended with status #{status}")}
 
+  def handle_info({port, :ended}, %{process: %{port: port} = process} = state) do
+    OsProcess.clear(process)
+    {:noreply, state}
+  end
+
+  def handle_info({port, :no_status}, %{process: %{port: port}} = state),
+    do: {:noreply, ended(state, "ended, and a process that left its group holds its output")}
+
   def handle_info({:EXIT, port, reason}, %{process: %{port: port}} = state),
     do: {:noreply, ended(state, "ended without a status (#{inspect(reason)})")}
 

@@ -210,7 +210,7 @@ impl std::fmt::Debug for Calls {
 
 impl Calls {
     pub(crate) fn new(runtime: Handle, worker_id: String, cancel_grace: Duration) -> Arc<Self> {
-        Arc::new(Calls {
+        let calls = Arc::new(Calls {
             runtime,
             cancel_grace,
             worker_id,
@@ -219,7 +219,9 @@ impl Calls {
             stuck: AtomicUsize::new(0),
             on_thread_given_up: OnceLock::new(),
             idle: Notify::new(),
-        })
+        });
+        let _ = CALLS.set(Arc::downgrade(&calls));
+        calls
     }
 
     /// `callback` is called when the thread of a cancelled call stops to count.
@@ -246,6 +248,14 @@ impl Calls {
         });
         self.lock().insert(id, Arc::downgrade(&call));
         call
+    }
+
+    /// The call whose handler runs on the thread with this ident.
+    fn on_thread(&self, thread: u64) -> Option<Arc<CallState>> {
+        // Upgraded calls are dropped outside the lock, which their drop takes.
+        let running: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
+        let runs_here = |run: &Run| matches!(run, Run::Thread { ident, .. } if *ident == thread);
+        running.into_iter().find(|call| runs_here(&call.lock()))
     }
 
     pub(crate) fn worker_id(&self) -> &str {
@@ -298,6 +308,17 @@ impl Calls {
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Weak<CallState>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The calls of this process, for what is not passed its call: the log.
+static CALLS: OnceLock<Weak<Calls>> = OnceLock::new();
+
+/// The request id of the call that runs on the current thread; None elsewhere, and on the asyncio
+/// loop, where calls take turns.
+#[pyfunction]
+pub(crate) fn current_request_id(py: Python<'_>) -> Option<String> {
+    let call = CALLS.get()?.upgrade()?.on_thread(inject::current_thread(py))?;
+    Some(call.head.request_id.clone())
 }
 
 /// A call as its Python handler's context sees it.

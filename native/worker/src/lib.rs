@@ -31,6 +31,8 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("version", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(process::claim_process, module)?)?;
+    module.add_function(wrap_pyfunction!(process::tell_parent_py, module)?)?;
+    module.add_function(wrap_pyfunction!(call::current_request_id, module)?)?;
     module.add_function(wrap_pyfunction!(server::serve, module)?)?;
     module.add_class::<call::Call>()?;
     module.add_class::<inbox::Chunks>()?;

@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::sys::signal::{SigHandler, Signal, killpg, raise, signal};
 use nix::unistd::{Pid, dup2_stdin, getpgrp, getpid, setpgid};
@@ -9,11 +9,27 @@ use pyo3::prelude::*;
 
 /// The pipes to the parent, out of reach of user code.
 struct Pipes {
+    /// The process that has them; a child it forks only borrows them.
+    owner: Pid,
     from_parent: File,
     to_parent: File,
 }
 
 static PIPES: OnceLock<Pipes> = OnceLock::new();
+
+/// So much at a time is written to a pipe without anything of another writer in between.
+const FRAME: usize = 4096 - 3;
+
+/// What to do when the parent has gone.
+enum Farewell {
+    /// Nothing is served yet: the worker is killed where it stands.
+    None,
+    Some(Box<dyn FnOnce() + Send>),
+    /// The parent has gone already.
+    Late,
+}
+
+static FAREWELL: Mutex<Farewell> = Mutex::new(Farewell::None);
 
 /// Makes the process the leader of its own group and takes the pipes to the parent aside:
 /// standard input becomes empty, and a stray `print` cannot be mistaken for a control line's
@@ -30,8 +46,42 @@ pub(crate) fn claim_process() -> PyResult<()> {
     dup2_stdin(File::open("/dev/null")?).map_err(io::Error::from)?;
     // Ctrl-C in the terminal of the parent is the parent's to act on.
     ignore_interrupt()?;
-    let _ = PIPES.set(Pipes { from_parent, to_parent });
+    let _ = PIPES.set(Pipes { owner: getpid(), from_parent, to_parent });
+    wake_with_parents_death();
+    // From now on: what is imported next may take its time, or for ever.
+    std::thread::Builder::new().name("snakepit-parent".to_owned()).spawn(watch_parent)?;
     Ok(())
+}
+
+/// A worker that is stopped by a signal would not notice that its parent goes. This resumes it.
+#[cfg(target_os = "linux")]
+fn wake_with_parents_death() {
+    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGCONT);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wake_with_parents_death() {}
+
+fn watch_parent() {
+    wait_for_parent_to_go();
+    let farewell = std::mem::replace(&mut *lock(&FAREWELL), Farewell::Late);
+    match farewell {
+        Farewell::Some(farewell) => farewell(),
+        Farewell::None | Farewell::Late => end_group(),
+    }
+}
+
+/// Has `farewell` called, on a thread of its own, when the parent has gone.
+pub(crate) fn when_parent_goes(farewell: impl FnOnce() + Send + 'static) {
+    let mut state = lock(&FAREWELL);
+    if let Farewell::Late = *state {
+        end_group();
+    }
+    *state = Farewell::Some(Box::new(farewell));
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[allow(unsafe_code)]
@@ -41,17 +91,37 @@ fn ignore_interrupt() -> io::Result<()> {
     Ok(())
 }
 
-/// Tells the parent something, on a line of its own.
+/// Tells the parent something: a control line, which begins with the byte 0x1e. One that is too
+/// long to be written at once goes in pieces, all but the last marked by a `+`: whatever else is
+/// printed meanwhile comes before or after a piece.
 pub(crate) fn tell_parent(json: &str) -> io::Result<()> {
-    let line = format!("\u{1e}{json}\n");
-    match PIPES.get() {
-        Some(pipes) => (&pipes.to_parent).write_all(line.as_bytes()),
-        None => io::stdout().write_all(line.as_bytes()),
+    static WRITING: Mutex<()> = Mutex::new(());
+    let pieces = json.as_bytes().chunks(FRAME);
+    let last = pieces.len().saturating_sub(1);
+    // In a forked child nobody may be left to give the lock back.
+    let _writing = (!is_forked()).then(|| lock(&WRITING));
+    for (index, piece) in pieces.enumerate() {
+        let start: &[u8] = if index == last { b"\x1e" } else { b"\x1e+" };
+        let line = [start, piece, b"\n"].concat();
+        match PIPES.get() {
+            Some(pipes) => (&pipes.to_parent).write_all(&line)?,
+            None => io::stdout().write_all(&line)?,
+        }
     }
+    Ok(())
+}
+
+/// Writes a control line, given as a JSON object with the key `event`. Raises OSError when the
+/// parent does not read any more.
+#[pyfunction]
+#[pyo3(name = "tell_parent")]
+pub(crate) fn tell_parent_py(py: Python<'_>, json: &str) -> PyResult<()> {
+    // The parent may be slow to read.
+    py.detach(|| tell_parent(json)).map_err(Into::into)
 }
 
 /// Blocks until the parent has closed its end, which its death does too.
-pub(crate) fn wait_for_parent_to_go() {
+fn wait_for_parent_to_go() {
     let Some(mut pipe) = PIPES.get().map(|pipes| &pipes.from_parent) else {
         // Started by hand, without a parent to watch.
         loop {
@@ -66,6 +136,10 @@ pub(crate) fn wait_for_parent_to_go() {
             _ => {}
         }
     }
+}
+
+fn is_forked() -> bool {
+    PIPES.get().is_some_and(|pipes| pipes.owner != getpid())
 }
 
 /// Kills this process and all it has started.

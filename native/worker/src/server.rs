@@ -112,7 +112,7 @@ pub(crate) fn serve(
         }
     });
     let orphaned = Arc::new(AtomicBool::new(false));
-    watch_parent(&worker, &orphaned, config.socket.clone())?;
+    watch_parent(&worker, &orphaned, config.socket.clone());
     let drain = Duration::from_millis(config.shutdown_timeout_ms);
     let served = Arc::clone(&worker);
     let io = std::thread::Builder::new().name("snakepit-io".to_owned()).spawn(move || {
@@ -260,14 +260,9 @@ fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Without its parent the worker stops what runs and ends, and takes its children with it.
-fn watch_parent(
-    worker: &Arc<Worker>,
-    orphaned: &Arc<AtomicBool>,
-    socket: Option<String>,
-) -> io::Result<()> {
+fn watch_parent(worker: &Arc<Worker>, orphaned: &Arc<AtomicBool>, socket: Option<String>) {
     let (worker, orphaned) = (Arc::clone(worker), Arc::clone(orphaned));
-    std::thread::Builder::new().name("snakepit-parent".to_owned()).spawn(move || {
-        process::wait_for_parent_to_go();
+    process::when_parent_goes(move || {
         orphaned.store(true, Ordering::Release);
         if let Some(socket) = socket {
             remove_socket(Path::new(&socket));
@@ -277,8 +272,7 @@ fn watch_parent(
         worker.stopped.notify_one();
         std::thread::sleep(ORPHAN_GRACE);
         process::end_group();
-    })?;
-    Ok(())
+    });
 }
 
 /// What the parent would have cleared away: the socket, and with the last one its directory.

@@ -10,5 +10,11 @@ def claim_process() -> None:
     """Makes a process group, takes the standard input and output, and ties the worker's life to
     its parent's."""
 
+def tell_parent(json: str) -> None:
+    """Writes a control line, a JSON object with the key ``event``, to the parent process."""
+
+def current_request_id() -> str | None:
+    """The id of the call that the current thread runs. None elsewhere, and on the asyncio loop."""
+
 def serve(dispatcher: Dispatcher, config: dict[str, Any]) -> None:
     """Serves the dispatcher's handlers. Returns after a proper stop."""

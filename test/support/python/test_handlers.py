@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -265,4 +266,24 @@ def burn(ms: int):
     end = time.monotonic() + ms / 1000
     while time.monotonic() < end:
         pass
+
+
+GRANDPARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+@command
+def leave_grandchild():
+    """Starts a child that starts a child. The three process ids."""
+    child = subprocess.Popen([sys.executable, "-c", GRANDPARENT], stdout=subprocess.PIPE, text=True)
+    return {"os_pids": [os.getpid(), child.pid, int(child.stdout.readline())]}
+
+
+@command(main_thread=True)
+def ignore_sigterm():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return {"os_pid": os.getpid()}
