@@ -11,8 +11,8 @@ defmodule Snakepit.Test.LogTap do
   end
 
   @doc false
-  def log(%{msg: message, meta: metadata}, %{config: %{pid: pid}}) do
+  def log(%{level: level, msg: message, meta: metadata}, %{config: %{pid: pid}}) do
     with {:string, text} <- message,
-         do: send(pid, {:log, IO.chardata_to_string(text), metadata})
+         do: send(pid, {:log, IO.chardata_to_string(text), Map.put(metadata, :level, level)})
   end
 end

@@ -1,15 +1,24 @@
 defmodule Snakepit.Worker.Output do
   @moduledoc false
   # What a worker writes: text for the log, line by line, and control lines, which begin
-  # with a record separator. Bounded: a line of any length is cut, and only the last lines
+  # with a record separator. Long ones come in pieces, all but the last marked by a plus sign, and
+  # text may stand between these. Bounded: a line of any length is cut, and only the last lines
   # are kept for an error report.
 
-  defstruct parts: [], size: 0, last: []
+  defstruct parts: [], size: 0, pieces: [], pieces_size: 0, last: []
 
-  @type t :: %__MODULE__{parts: [binary()], size: non_neg_integer(), last: [String.t()]}
+  @type t :: %__MODULE__{
+          parts: [binary()],
+          size: non_neg_integer(),
+          pieces: [binary()],
+          pieces_size: non_neg_integer(),
+          last: [String.t()]
+        }
   @type item :: {:text, String.t()} | {:control, map()}
 
   @max_line 65_536
+  # A message of that length, each of its characters escaped.
+  @max_control 1_000_000
   @keep 20
   @keep_length 500
   @control "\x1e"
@@ -25,8 +34,8 @@ defmodule Snakepit.Worker.Output do
 
   def feed(%__MODULE__{} = output, {:eol, part}) do
     %{parts: parts, size: size} = add(output, part)
-    items = parts |> Enum.reverse() |> IO.iodata_to_binary() |> items(size)
-    texts = for {:text, text} <- items, do: shorten(text, @keep_length)
+    {items, output} = parts |> Enum.reverse() |> IO.iodata_to_binary() |> items(size, output)
+    texts = for item <- items, text = text_of(item), do: shorten(text, @keep_length)
 
     {items,
      %{output | parts: [], size: 0, last: Enum.take(Enum.reverse(texts) ++ output.last, @keep)}}
@@ -50,19 +59,39 @@ defmodule Snakepit.Worker.Output do
   end
 
   # Text without a line end may stand in front of a control line.
-  defp items(line, size) do
+  defp items(line, size, output) do
     case :binary.split(line, @control) do
-      [text] -> text(text, size)
-      [text, json] -> text(text, byte_size(text)) ++ control(json)
+      [text] ->
+        {text(text, size), output}
+
+      [text, piece] ->
+        {items, output} = control(piece, output)
+        {text(text, byte_size(text)) ++ items, output}
     end
   end
 
-  defp control(json) do
+  defp control("+" <> piece, %{pieces_size: size} = output)
+       when size + byte_size(piece) <= @max_control do
+    {[], %{output | pieces: [piece | output.pieces], pieces_size: size + byte_size(piece)}}
+  end
+
+  # Whatever writes so much is not our side of the worker.
+  defp control("+" <> _piece, output), do: {[], %{output | pieces: [], pieces_size: 0}}
+
+  defp control(last, output) do
+    json = [last | output.pieces] |> Enum.reverse() |> IO.iodata_to_binary()
+    output = %{output | pieces: [], pieces_size: 0}
+
     case JSON.decode(json) do
-      {:ok, %{"event" => _} = event} -> [{:control, event}]
-      _other -> text(json, byte_size(json))
+      {:ok, %{"event" => _} = event} -> {[{:control, event}], output}
+      _other -> {text(json, byte_size(json)), output}
     end
   end
+
+  defp text_of({:text, text}), do: text
+  # What was logged tells as much about a crash as what was printed.
+  defp text_of({:control, %{"event" => "log", "message" => text}}) when is_binary(text), do: text
+  defp text_of(_other), do: nil
 
   defp text("", _size), do: []
 

@@ -14,7 +14,7 @@ defmodule Snakepit.Worker.Server do
   alias Snakepit.{Error, Request}
   alias Snakepit.GRPC.{Channel, Native}
   alias Snakepit.Pool.Shared
-  alias Snakepit.Worker.{Address, Backoff, CommandLine, OsProcess, Output}
+  alias Snakepit.Worker.{Address, Backoff, CommandLine, Log, OsProcess, Output}
 
   defstruct [
     :pool,
@@ -107,7 +107,7 @@ defmodule Snakepit.Worker.Server do
     if state.process do
       OsProcess.await_end(state.process, state.stop_at, fn data ->
         {items, _output} = Output.feed(Output.new(), data)
-        Enum.each(items, &log_item/1)
+        Enum.each(items, &Log.item/1)
       end)
     end
 
@@ -153,12 +153,9 @@ defmodule Snakepit.Worker.Server do
   end
 
   defp handle_item(item, state) do
-    log_item(item)
+    Log.item(item)
     state
   end
-
-  defp log_item({:text, line}), do: Logger.info(line)
-  defp log_item({:control, event}), do: Logger.debug("unknown control line: #{inspect(event)}")
 
   # -- health
 

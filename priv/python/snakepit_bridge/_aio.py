@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._final import Final
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from ._entry import Entry
 
 Chunk = dict[str, Any]
+
+#: The call that a task on the loop serves, also in the tasks that a handler starts.
+current: ContextVar[Call | None] = ContextVar("snakepit_call", default=None)
 
 #: After so many chunks in a row a stream lets other calls have their turn.
 TURN = 64
@@ -88,6 +92,7 @@ class AsyncCall:
 
     async def _run(self) -> None:
         self._running = True
+        current.set(self._call)
         try:
             if self._cancelled:
                 raise asyncio.CancelledError

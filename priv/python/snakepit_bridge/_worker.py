@@ -42,6 +42,7 @@ def _serve(options: Options) -> int:
         return 1
     # First of all: what is imported from here on may print, and may start processes.
     native.claim_process()
+    _forward_logs(native)
     # Taken out of the environment, which the handlers and their child processes can read.
     config = {**options.server_config(), "token": os.environ.pop("SNAKEPIT_TOKEN", None)}
     dispatcher = _start(options)
@@ -55,6 +56,18 @@ def _serve(options: Options) -> int:
     finally:
         dispatcher.stop()
     return 0
+
+
+def _forward_logs(native: Any) -> None:
+    from ._logs import forward
+
+    def request_id() -> str | None:
+        aio = sys.modules.get("snakepit_bridge._aio")
+        call = None if aio is None else aio.current.get()
+        found: str | None = native.current_request_id() if call is None else call.request_id
+        return found
+
+    forward(native.tell_parent, request_id)
 
 
 def _native() -> Any:

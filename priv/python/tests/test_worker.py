@@ -35,6 +35,7 @@ class FakeNative:
 def native(registry, monkeypatch):
     native = FakeNative()
     monkeypatch.setattr(_worker, "_native", lambda: native)
+    monkeypatch.setattr(_worker, "_forward_logs", lambda native: native.steps.append("logs"))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delenv("SNAKEPIT_TOKEN", raising=False)
     return native
@@ -59,7 +60,7 @@ def module(tmp_path, monkeypatch):
 def test_a_worker_claims_its_process_imports_the_modules_and_serves(native, module, tmp_path):
     name = module("from snakepit_bridge import command\n@command\ndef hello(): return {}\n")
     assert _worker.main(["--socket", "/tmp/w.sock", "--path", str(tmp_path), "--module", name]) == 0
-    assert native.steps == ["claim_process", "serve"]
+    assert native.steps == ["claim_process", "logs", "serve"]
     assert "hello" in native.commands
     assert "ping" in native.commands
 
@@ -68,7 +69,7 @@ def test_hooks_run_before_and_after_serving(native):
     on_start(lambda: native.steps.append("start"))
     on_stop(lambda: native.steps.append("stop"))
     assert _worker.main(["--port", "0"]) == 0
-    assert native.steps == ["claim_process", "start", "serve", "stop"]
+    assert native.steps == ["claim_process", "logs", "start", "serve", "stop"]
 
 
 def test_the_server_gets_its_configuration(native):
@@ -107,7 +108,7 @@ def test_a_module_that_does_not_import_is_shown_from_its_own_line_on(
 ):
     name = module("import json\n\nraise RuntimeError('no licence')\n")
     assert _worker.main(["--port", "1", "--path", str(tmp_path), "--module", name]) == 1
-    assert native.steps == ["claim_process"]
+    assert native.steps == ["claim_process", "logs"]
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"cannot import the module {name}:"
     assert f"{name}.py" in lines[2]
@@ -131,7 +132,7 @@ def test_a_start_hook_that_raises_is_shown(native, capsys):
         raise OSError("no GPU")
 
     assert _worker.main(["--port", "1"]) == 1
-    assert native.steps == ["claim_process"]
+    assert native.steps == ["claim_process", "logs"]
     printed = capsys.readouterr().err
     assert "on_start hook failed" in printed
     assert "in load_model" in printed

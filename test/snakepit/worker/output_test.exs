@@ -24,6 +24,28 @@ defmodule Snakepit.Worker.OutputTest do
              feed(eol: "\x1e" <> ~s({"event":"ready","os_pid":1}))
   end
 
+  test "a control line in pieces is put together, and text between them is told" do
+    assert {[{:text, "chatter"}, {:text, "half a line"}, {:control, %{"event" => "log"}}],
+            _output} =
+             feed(
+               eol: "\x1e+" <> ~s({"event":),
+               eol: "chatter",
+               eol: "half a line\x1e+" <> ~s("l),
+               eol: "\x1e" <> ~s(og"})
+             )
+  end
+
+  test "pieces without an end are given up" do
+    part = "\x1e+" <> String.duplicate("x", 50_000)
+    {[], output} = feed(for _ <- 1..30, do: {:eol, part})
+    assert output.pieces_size <= 1_000_000
+  end
+
+  test "what was logged counts as a last line" do
+    {_items, output} = feed(eol: "\x1e" <> ~s({"event":"log","message":"no GPU"}))
+    assert Output.last_lines(output) == ["no GPU"]
+  end
+
   test "text without an end in front of a control line is kept apart" do
     assert {[{:text, "Loading..."}, {:control, %{"event" => "ready"}}], _output} =
              feed(eol: "Loading...\x1e" <> ~s({"event":"ready"}))

@@ -1,0 +1,69 @@
+"""Handlers that log."""
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+
+from snakepit_bridge import command
+
+if "LOG_FORMAT" in os.environ:
+    logging.basicConfig(level=logging.DEBUG, format=os.environ["LOG_FORMAT"])
+
+logger = logging.getLogger("handlers.log")
+
+
+@command
+def log(level: str, text: str):
+    logger.log(logging.getLevelName(level.upper()), text)
+
+
+@command
+def log_exception():
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logger.exception("it failed")
+
+
+@command
+async def log_async(text: str):
+    for _ in range(3):
+        await asyncio.sleep(0)
+    logger.info(text)
+
+
+@command
+def log_in_thread(text: str):
+    thread = threading.Thread(target=logger.info, args=(text,))
+    thread.start()
+    thread.join()
+
+
+@command
+def log_much(size: int):
+    logger.warning("é" * size)
+
+
+@command
+def log_among_prints(count: int, size: int):
+    """Another thread prints all the time, by calls of the system of its own."""
+    done = threading.Event()
+
+    def chatter():
+        while not done.is_set():
+            os.write(1, b"chatter " * 10 + b"\n")
+
+    thread = threading.Thread(target=chatter)
+    thread.start()
+    for n in range(1, count + 1):
+        logger.warning(str(n % 10) * size)
+    done.set()
+    thread.join()
+
+
+@command
+def write_both():
+    print("to stdout")
+    sys.stderr.write("to stderr\n")
