@@ -8,6 +8,10 @@ defmodule Snakepit.Config do
       doc: "modules with handlers, imported at start"
     ],
     env: [type: :env, default: %{}, doc: "environment variables"],
+    threads: [
+      type: :pos_integer,
+      doc: "threads a numeric library (OpenMP, OpenBLAS, MKL, ...) uses; all cores if not given"
+    ],
     args: [type: {:list, :string}, default: [], doc: "more arguments for the worker script"]
   ]
 
@@ -153,6 +157,7 @@ defmodule Snakepit.Config do
             path: [String.t()],
             modules: [String.t()],
             env: %{String.t() => String.t()},
+            threads: pos_integer() | nil,
             args: [String.t()]
           },
           health: map(),

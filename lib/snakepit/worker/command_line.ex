@@ -14,6 +14,9 @@ defmodule Snakepit.Worker.CommandLine do
           env: %{String.t() => String.t()}
         }
 
+  @thread_variables ~w(OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS
+                       NUMEXPR_NUM_THREADS VECLIB_MAXIMUM_THREADS BLIS_NUM_THREADS)
+
   @spec build(Config.t(), String.t(), Address.t()) :: {:ok, t()} | {:error, Error.t()}
   def build(%Config{adapter: adapter, python: python} = config, worker_id, address) do
     with {:ok, executable} <- executable(python[:executable], adapter) do
@@ -62,9 +65,14 @@ defmodule Snakepit.Worker.CommandLine do
 
   defp env(python, address) do
     %{"PYTHONUNBUFFERED" => "1"}
+    |> Map.merge(threads(python.threads))
     |> Map.merge(python.env)
     |> Map.merge(Address.env(address))
   end
+
+  # Each library reads its own variable, when it is loaded.
+  defp threads(nil), do: %{}
+  defp threads(count), do: Map.new(@thread_variables, &{&1, to_string(count)})
 
   defp option(name), do: "--" <> (name |> to_string() |> String.replace("_", "-"))
 end
