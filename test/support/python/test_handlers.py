@@ -1,6 +1,7 @@
 """Handlers for the Elixir tests."""
 
 import asyncio
+import ctypes
 import datetime
 import os
 import signal
@@ -266,6 +267,7 @@ def burn(ms: int):
     end = time.monotonic() + ms / 1000
     while time.monotonic() < end:
         pass
+    return {"os_pid": os.getpid()}
 
 
 GRANDPARENT = """
@@ -287,3 +289,12 @@ def leave_grandchild():
 def ignore_sigterm():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return {"os_pid": os.getpid()}
+
+
+@command
+def hold_interpreter(beacon: int):
+    """Lets no other Python code run until the test says so, as some C libraries do."""
+    link = Beacon(beacon)
+    receive = ctypes.PyDLL(None).recv
+    link.tell("holding")
+    return {"received": receive(link._socket.fileno(), ctypes.create_string_buffer(16), 16, 0)}
