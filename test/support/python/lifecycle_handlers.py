@@ -4,8 +4,9 @@ import asyncio
 import os
 import threading
 
-from snakepit_bridge import command, on_start, on_stop
 from test_handlers import Beacon
+
+from snakepit_bridge import command, on_start, on_stop
 
 local = threading.local()
 state = {"loads": 0, "loop": None}

@@ -22,7 +22,7 @@ def log(level: str, text: str):
 @command
 def log_exception():
     try:
-        1 / 0
+        print(1 / 0)
     except ZeroDivisionError:
         logger.exception("it failed")
 
