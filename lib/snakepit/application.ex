@@ -1,6 +1,6 @@
 defmodule Snakepit.Application do
   @moduledoc false
-  # Starts the pool that the application environment describes, if it describes one.
+  # Starts the pools that the application environment describes, if it describes any.
 
   use Application
 
@@ -10,12 +10,7 @@ defmodule Snakepit.Application do
 
   @impl true
   def start(_type, _args) do
-    children =
-      case Config.from_env() do
-        {:ok, options} -> [{Pool, options}]
-        :none -> []
-      end
-
+    children = for options <- Config.pools_from_env(), do: {Pool, options}
     Supervisor.start_link(children, strategy: :one_for_one, name: @supervisor)
   end
 
@@ -25,8 +20,9 @@ defmodule Snakepit.Application do
   """
   @spec start_configured_pool(atom()) :: :ok | {:error, Snakepit.Error.reason()}
   def start_configured_pool(name) do
-    with {:ok, options} <- Config.from_env(),
-         ^name <- Keyword.get(options, :name, :default),
+    configured = Enum.find(Config.pools_from_env(), &(Keyword.get(&1, :name, :default) == name))
+
+    with options when is_list(options) <- configured,
          true <- is_pid(Process.whereis(@supervisor)) do
       start_pool(options)
     else
@@ -48,5 +44,6 @@ defmodule Snakepit.Application do
   defp start_error({:shutdown, reason}), do: start_error(reason)
   defp start_error({:failed_to_start_child, _id, reason}), do: start_error(reason)
   defp start_error({reason, child}) when elem(child, 0) == :child, do: start_error(reason)
+  defp start_error({:EXIT, {%ArgumentError{} = error, _stack}}), do: raise(error)
   defp start_error(_other), do: :grpc_unavailable
 end

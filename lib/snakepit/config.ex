@@ -127,7 +127,16 @@ defmodule Snakepit.Config do
         grpc_config: %{max_concurrent_streams: 10},
         worker_init_timeout: 30_000
 
-  `pool_config` and `grpc_config` take any of the options above. A pool starts with the
+  `pool_config` and `grpc_config` take any of the options above. Several pools are a list,
+  each with the options of its own:
+
+      config :snakepit,
+        pools: [
+          [name: MyApp.Models, pool_size: 2, python: [modules: ["my_app.models"], threads: 4]],
+          [name: MyApp.Reports, pool_size: 1, python: [modules: ["my_app.reports"]]]
+        ]
+
+  A pool starts with the
   application only when one of `:adapter_module`, `:pool_config` and `:grpc_config` is set.
   `:adapters` and `:fallback_adapter` are not supported by this version and raise `ArgumentError`.
   """
@@ -169,7 +178,9 @@ defmodule Snakepit.Config do
 
   @type option :: {atom(), term()}
 
+  @where "Snakepit.Pool"
   @env_keys [:adapter_module, :pool_config, :grpc_config]
+  @known_env @env_keys ++ [:pools, :worker_init_timeout, :adapters, :fallback_adapter]
   @unsupported_env [:adapters, :fallback_adapter]
 
   @doc """
@@ -177,7 +188,28 @@ defmodule Snakepit.Config do
   """
   @spec new!([option()] | %{atom() => term()}) :: t()
   def new!(options) do
-    struct!(__MODULE__, Schema.validate!(options, @schema, "Snakepit.Pool"))
+    options = Schema.options!(options, @where)
+    config = struct!(__MODULE__, Schema.validate!(options, @schema, @where))
+    check_adapter!(config.adapter)
+    check_ports!(config)
+    config
+  end
+
+  defp check_adapter!(adapter) do
+    unless Code.ensure_loaded?(adapter) and function_exported?(adapter, :executable_path, 0) do
+      raise ArgumentError,
+            "#{@where}: option :adapter expected a module with the behaviour Snakepit.Adapter, " <>
+              "got #{inspect(adapter)}"
+    end
+  end
+
+  # Every worker needs a port of its own.
+  defp check_ports!(%{base_port: nil}), do: :ok
+  defp check_ports!(%{port_range: ports, pool_size: workers}) when ports >= workers, do: :ok
+
+  defp check_ports!(%{port_range: ports, pool_size: workers}) do
+    raise ArgumentError,
+          "#{@where}: option :port_range expected at least :pool_size (#{workers}) ports, got #{ports}"
   end
 
   @doc """
@@ -195,6 +227,32 @@ defmodule Snakepit.Config do
     end
   end
 
+  @doc """
+  The options of every pool that the application environment describes.
+  """
+  @spec pools_from_env() :: [[option()]]
+  def pools_from_env do
+    env = Application.get_all_env(:snakepit)
+    for {key, _value} <- env, do: Schema.known!(key, @known_env, "config :snakepit")
+
+    one =
+      case from_env() do
+        {:ok, options} -> [options]
+        :none -> []
+      end
+
+    one ++ listed_pools(env[:pools] || [])
+  end
+
+  defp listed_pools(pools) do
+    unless is_list(pools) and not Keyword.keyword?([List.first(pools)]) do
+      raise ArgumentError,
+            "config :snakepit, pools: expected a list, each the options of a pool, got #{inspect(pools)}"
+    end
+
+    Enum.map(pools, &options!(&1, :pools))
+  end
+
   defp env_options(env) do
     top =
       env
@@ -204,9 +262,11 @@ defmodule Snakepit.Config do
 
     # The more specific setting wins.
     top
-    |> Keyword.merge(Keyword.new(env[:grpc_config] || []))
-    |> Keyword.merge(Keyword.new(env[:pool_config] || []))
+    |> Keyword.merge(options!(env[:grpc_config] || [], :grpc_config))
+    |> Keyword.merge(options!(env[:pool_config] || [], :pool_config))
   end
+
+  defp options!(options, key), do: Schema.options!(options, "config :snakepit, #{key}:")
 
   defp present?(value), do: value not in [nil, []]
 

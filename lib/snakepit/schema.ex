@@ -65,6 +65,27 @@ defmodule Snakepit.Schema do
   end
 
   @doc """
+  Takes a keyword list or a map with atoms as keys, and returns a keyword list.
+  """
+  @spec options!(term(), String.t()) :: keyword()
+  def options!(options, where) do
+    pairs = if is_map(options) and not is_struct(options), do: Map.to_list(options), else: options
+
+    if Keyword.keyword?(pairs) do
+      pairs
+    else
+      raise ArgumentError, "#{where} expected a keyword list or a map, got #{inspect(options)}"
+    end
+  end
+
+  @doc """
+  Raises `ArgumentError` when `key` is none of those that are known.
+  """
+  @spec known!(atom(), [atom()], String.t()) :: :ok
+  def known!(key, known, where),
+    do: if(key in known, do: :ok, else: unknown_key!(key, known, where))
+
+  @doc """
   The schema as a Markdown list for a module's documentation.
   """
   @spec docs(t()) :: String.t()
@@ -91,6 +112,7 @@ defmodule Snakepit.Schema do
     end
   end
 
+  @spec unknown_key!(term(), [atom()], String.t()) :: no_return()
   defp unknown_key!(key, known, where) do
     suggestion =
       known

@@ -73,4 +73,42 @@ defmodule Snakepit.ConfiguredPoolTest do
       assert error.message =~ "/no/such/python"
     end)
   end
+
+  test "several pools start with the application" do
+    capture_log(fn -> Application.stop(:snakepit) end)
+
+    Application.put_env(:snakepit, :pools, [
+      [name: :configured_one, pool_size: 1],
+      [name: :configured_two, pool_size: 2]
+    ])
+
+    assert {:ok, _apps} = Application.ensure_all_started(:snakepit)
+    assert [_one] = Snakepit.list_workers(:configured_one)
+    assert [_, _] = Snakepit.list_workers(:configured_two)
+    assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: :configured_two)
+    assert Snakepit.execute("ping", %{}) == {:error, :pool_not_found}
+  end
+
+  test "a wrong configuration keeps the application from starting, and says why" do
+    capture_log(fn ->
+      Application.stop(:snakepit)
+      Application.put_env(:snakepit, :pool_config, %{pool_size: "four"})
+      assert {:error, {:snakepit, reason}} = Application.ensure_all_started(:snakepit)
+      message = Application.format_error(reason)
+      assert message =~ ~s(option :pool_size expected a positive integer, got "four")
+
+      Application.put_env(:snakepit, :pool_cnfig, %{})
+      assert {:error, {:snakepit, reason}} = Application.ensure_all_started(:snakepit)
+      assert Application.format_error(reason) =~ "did you mean :pool_config?"
+      Application.delete_env(:snakepit, :pool_cnfig)
+    end)
+  end
+
+  test "a wrong configuration that comes later raises in the caller" do
+    Application.put_env(:snakepit, :pool_config, %{pool_sise: 1})
+
+    assert_raise ArgumentError, ~r/unknown option :pool_sise, did you mean :pool_size/, fn ->
+      Snakepit.execute("ping", %{})
+    end
+  end
 end

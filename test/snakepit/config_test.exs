@@ -38,6 +38,34 @@ defmodule Snakepit.ConfigTest do
       end
     end
 
+    test "refuses what is not a list of options" do
+      for wrong <- [:pool_size, "pool_size: 1", [:pool_size], %{"pool_size" => 1}] do
+        assert_raise ArgumentError, ~r/Snakepit.Pool expected a keyword list or a map, got/, fn ->
+          Config.new!(wrong)
+        end
+      end
+    end
+
+    test "refuses a module that is no adapter" do
+      for module <- [Enum, NoSuchAdapter] do
+        assert_raise ArgumentError,
+                     ~r/:adapter expected .* Snakepit.Adapter, got #{inspect(module)}/,
+                     fn ->
+                       Config.new!(adapter: module)
+                     end
+      end
+    end
+
+    test "refuses fewer ports than workers" do
+      assert_raise ArgumentError,
+                   ~r/:port_range expected at least :pool_size \(4\) ports, got 3/,
+                   fn ->
+                     Config.new!(base_port: 50_000, port_range: 3, pool_size: 4)
+                   end
+
+      assert %{port_range: 3} = Config.new!(port_range: 3, pool_size: 4)
+    end
+
     test "says what it expected" do
       for {option, expected} <- [
             {{:pool_size, 0}, ~r/:pool_size expected a positive integer, got 0/},
@@ -48,6 +76,9 @@ defmodule Snakepit.ConfigTest do
             {{:session_affinity, :loose}, ~r/expected one of :hint, .*got :loose/},
             {{:python, "python3"}, ~r/expected options \[:executable.*got "python3"/},
             {{:python, [path: "lib"]}, ~r/:python: option :path expected a list, each a string/},
+            {{:python, [threads: 0]}, ~r/:python: option :threads expected a positive .*got 0/},
+            {{:health, [intervall: 1]},
+             ~r/:health: unknown option :intervall, did you mean :interval/},
             {{:python, [env: [A: 1]]}, ~r/expected names and values as strings/},
             {{:name, nil}, ~r/expected an atom, got nil/}
           ] do
@@ -109,6 +140,29 @@ defmodule Snakepit.ConfigTest do
       Application.put_env(:snakepit, :pool_config, %{worker_init_timeout: 2_000})
       assert {:ok, options} = Config.from_env()
       assert Config.new!(options).worker_init_timeout == 2_000
+    end
+
+    test "several pools have options of their own" do
+      Application.put_env(:snakepit, :pools, [[name: :a, pool_size: 1], %{name: :b}])
+      assert Config.pools_from_env() == [[name: :a, pool_size: 1], [name: :b]]
+      Application.put_env(:snakepit, :pool_config, %{pool_size: 3})
+      assert [[pool_size: 3], [name: :a, pool_size: 1], [name: :b]] = Config.pools_from_env()
+    end
+
+    test "refuses what it does not know, and says what that may have been" do
+      for {key, value, message} <- [
+            {:pool_confg, [],
+             ~r/config :snakepit: unknown option :pool_confg, did you mean :pool_config/},
+            {:pool_config, 4,
+             ~r/config :snakepit, pool_config: expected a keyword list .* got 4/},
+            {:grpc_config, [:port], ~r/config :snakepit, grpc_config: expected a keyword list/},
+            {:pools, [name: :a], ~r/config :snakepit, pools: expected a list, each the options/},
+            {:pools, [:a], ~r/config :snakepit, pools: expected a keyword list or a map, got :a/}
+          ] do
+        Application.put_env(:snakepit, key, value)
+        assert_raise ArgumentError, message, fn -> Config.pools_from_env() end
+        Application.delete_env(:snakepit, key)
+      end
     end
   end
 end
