@@ -80,7 +80,8 @@ defmodule Snakepit do
     do: Pool.execute_stream(command, args, callback, opts)
 
   @doc """
-  Runs a command in a session. Calls with the same session see the same `ctx.session`.
+  Runs a command in a session, which begins with its first call. Calls with the same session see the
+  same `ctx.session`; `Snakepit.Session` says more.
   """
   @spec execute_in_session(String.t(), command(), args(), opts()) ::
           {:ok, map()} | {:error, Error.reason()}

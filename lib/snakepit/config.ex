@@ -100,8 +100,16 @@ defmodule Snakepit.Config do
       default: :strict_queue,
       doc: "what a call does when the worker of its session is busy, see `Snakepit.Session`"
     ],
-    session_ttl: [type: :milliseconds, default: 3_600_000, doc: "lifetime of an unused session"],
-    max_sessions: [type: :pos_integer, default: 10_000, doc: "sessions kept at once"]
+    session_ttl: [
+      type: :milliseconds,
+      default: 3_600_000,
+      doc: "how long an unused session lives"
+    ],
+    max_sessions: [
+      type: :pos_integer,
+      default: 10_000,
+      doc: "sessions that live at a time; a call that would begin one more gets `:pool_saturated`"
+    ]
   ]
 
   @moduledoc """

@@ -10,13 +10,13 @@ defmodule Snakepit.Error do
   | `:worker_timeout` | the deadline of the call passed |
   | `:chunk_timeout` | no chunk arrived within `:chunk_timeout` |
   | `:queue_timeout` | no worker slot became free within `:queue_timeout`; nothing ran |
-  | `:pool_saturated` | the queue of the pool is full; nothing ran |
+  | `:pool_saturated` | the queue of the pool is full, or it has `:max_sessions`; nothing ran |
   | `:grpc_unavailable` | no worker can be reached |
   | `:worker_exited` | the worker's process ended during the call |
   | `:streaming_not_supported` | the adapter of the pool cannot stream |
   | `:cancelled` | the call was cancelled |
-  | `:session_not_found` | the worker knows no such session |
-  | `:session_lost` | the worker that kept the session is gone |
+  | `:session_not_found` | there is no such session on the worker, or its loss was told before |
+  | `:session_lost` | the worker that kept the session is gone; told once, see `Snakepit.Session` |
   | `:worker_busy` | the worker takes no more calls at the moment |
   | `:draining` | the pool is shutting down |
   | `:pool_not_found` | no pool runs under this name |
@@ -94,7 +94,7 @@ defmodule Snakepit.Error do
     queue_timeout:
       "No worker slot became free within :queue_timeout, and nothing ran. Raise :pool_size, :max_concurrent_streams or :queue_timeout.",
     pool_saturated:
-      "Every worker slot is taken and the queue is full; nothing ran. Try again later, or raise :pool_size or :queue_limit.",
+      "Every worker slot is taken and the queue is full, or there are as many sessions as may be; nothing ran. Try again later, or raise :pool_size, :queue_limit or :max_sessions.",
     grpc_unavailable:
       "No worker can be reached. Look for the workers' last lines in the log, and check the installation with mix snakepit.doctor.",
     worker_exited:
@@ -102,9 +102,10 @@ defmodule Snakepit.Error do
     streaming_not_supported:
       "The adapter of this pool cannot stream. Use Snakepit.Adapters.GRPCPython.",
     cancelled: "The call was cancelled before it finished.",
-    session_not_found: "The worker knows no session of this name. Start the session again.",
+    session_not_found:
+      "The worker knows no session of this name, or its state was lost. Begin it again with Snakepit.Session.create/2.",
     session_lost:
-      "The worker that kept this session is gone, and its state with it. Start the session again.",
+      "The worker that kept this session is gone, and its state with it. Begin the session again with Snakepit.Session.create/2.",
     worker_busy:
       "The worker takes no more calls at the moment. Try again, or raise :max_concurrent_streams.",
     draining: "The pool is shutting down and takes no new calls.",

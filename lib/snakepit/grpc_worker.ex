@@ -5,9 +5,9 @@ defmodule Snakepit.GRPCWorker do
   The process of this module starts Python, waits until it says that it is ready, connects,
   and announces the worker to the pool. When Python ends, the calls on it get
   `:worker_exited` and a new process is started, at once the first time and with growing
-  pauses if it keeps ending. After five times in a row its circuit is open: the log says so, and calls
-  that only this worker could serve get `:grpc_unavailable` at once until a start succeeds. What Python prints goes to `Logger` with
-  `worker_id` in the metadata.
+  pauses if it keeps ending. After five times in a row its circuit is open: the log says so, and
+  calls that only this worker could serve get `:grpc_unavailable` at once until a start succeeds.
+  What Python prints goes to `Logger` with `worker_id` in the metadata.
 
   The functions below run a call on one particular worker, found with
   `Snakepit.list_workers/1`:
@@ -47,7 +47,7 @@ defmodule Snakepit.GRPCWorker do
   end
 
   @doc """
-  Runs a command in a session on this worker.
+  Runs a command in a session on this worker: `:session_not_found` if it lives on another.
   """
   @spec execute_in_session(worker(), String.t(), String.t(), map(), Request.opts()) ::
           {:ok, map()} | {:error, Error.reason()}

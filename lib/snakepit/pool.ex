@@ -29,7 +29,8 @@ defmodule Snakepit.Pool do
   use Supervisor
 
   alias Snakepit.{Config, Error, GRPC, Request}
-  alias Snakepit.Pool.{Drain, Gate, Lease, Server, Shared, Slots, WorkerSupervisor}
+  alias Snakepit.Pool.{Drain, Gate, Lease, Server, SessionKeeper, Sessions, Shared, Slots}
+  alias Snakepit.Pool.WorkerSupervisor
 
   @default_timeout 30_000
 
@@ -58,6 +59,7 @@ defmodule Snakepit.Pool do
   def init(config) do
     # Started in this order and stopped in reverse: who crashes takes all below along.
     children = [
+      {SessionKeeper, config},
       {Server, config},
       {WorkerSupervisor, config},
       {Gate, config},
@@ -74,7 +76,7 @@ defmodule Snakepit.Pool do
   def execute(command, args, opts \\ []) do
     with {:ok, request} <- Request.new(command, args, opts),
          {:ok, pool} <- fetch_or_start(request.pool) do
-      execute_on(pool, target(pool, request), request)
+      execute_on(pool, :any, request)
     end
   end
 
@@ -86,7 +88,7 @@ defmodule Snakepit.Pool do
   def execute_stream(command, args, callback, opts \\ []) do
     with {:ok, request} <- Request.new(command, args, opts),
          {:ok, pool} <- fetch_or_start(request.pool) do
-      stream_on(pool, target(pool, request), request, callback)
+      stream_on(pool, :any, request, callback)
     end
   end
 
@@ -163,7 +165,7 @@ defmodule Snakepit.Pool do
   defp run_stream(command, args, opts, run) do
     with {:ok, request} <- Request.new(command, args, opts),
          {:ok, pool} <- fetch_or_start(request.pool),
-         do: stream_on_lease(pool, target(pool, request), request, run)
+         do: stream_on_lease(pool, :any, request, run)
   end
 
   defp stream_on_lease(pool, target, request, run) do
@@ -189,7 +191,7 @@ defmodule Snakepit.Pool do
   def open_stream(pool, request, open) do
     request = %{request | timeout: request.timeout || pool.config.stream_timeout}
 
-    with {:ok, lease} <- checkout(pool, target(pool, request), request) do
+    with {:ok, lease} <- checkout(pool, :any, request) do
       case open.(lease, request) do
         {:ok, stream} ->
           {:ok, lease, stream}
@@ -213,13 +215,11 @@ defmodule Snakepit.Pool do
   end
 
   defp checkout(_pool, _target, %{timeout: 0}), do: {:error, :worker_timeout}
-  defp checkout(pool, target, request), do: Lease.checkout(pool, target, request)
 
-  # The state of a session lives in one worker. Workers have fixed indices, so which one
-  # follows from the name of the session alone.
-  defp target(_pool, %Request{session_id: nil}), do: :any
+  defp checkout(pool, target, %{session_id: nil} = request),
+    do: Lease.checkout(pool, target, request)
 
-  defp target(pool, %Request{session_id: session}), do: :erlang.phash2(session, pool.slots.size)
+  defp checkout(pool, target, request), do: Sessions.checkout(pool, target, request)
 
   @doc false
   @spec fetch_or_start(atom()) :: {:ok, Shared.t()} | {:error, Error.reason()}

@@ -6,7 +6,7 @@ defmodule Snakepit.Request do
         "the deadline of the whole call, waiting for a worker included (30_000; streams: 300_000)"
     ],
     pool: [type: :atom, default: :default, doc: "which pool runs the call"],
-    session_id: [type: :string, doc: "runs the call inside this session"],
+    session_id: [type: :text, doc: "runs the call in this session, see `Snakepit.Session`"],
     queue_timeout: [type: :timeout, doc: "how long to wait for a worker slot (the pool's option)"],
     idempotent: [
       type: :boolean,

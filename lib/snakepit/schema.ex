@@ -10,6 +10,7 @@ defmodule Snakepit.Schema do
           | :milliseconds
           | :timeout
           | :string
+          | :text
           | :atom
           | :boolean
           | :module
@@ -143,6 +144,7 @@ defmodule Snakepit.Schema do
   defp cast(:timeout, :infinity), do: {:ok, :infinity}
   defp cast(:timeout, v), do: cast(:milliseconds, v)
   defp cast(:string, v) when is_binary(v), do: {:ok, v}
+  defp cast(:text, v) when is_binary(v) and v != "", do: {:ok, v}
   defp cast(:atom, v) when is_atom(v) and not is_nil(v), do: {:ok, v}
   defp cast(:boolean, v) when is_boolean(v), do: {:ok, v}
   defp cast(:module, v) when is_atom(v) and not is_nil(v) and not is_boolean(v), do: {:ok, v}
@@ -185,6 +187,7 @@ defmodule Snakepit.Schema do
   defp expected(:milliseconds), do: "a number of milliseconds"
   defp expected(:timeout), do: "a number of milliseconds or :infinity"
   defp expected(:string), do: "a string"
+  defp expected(:text), do: "a string that is not empty"
   defp expected(:atom), do: "an atom"
   defp expected(:boolean), do: "true or false"
   defp expected(:module), do: "a module"

@@ -4,10 +4,10 @@ defmodule Snakepit.Test.PoolHelper do
   Elixir half for tests of leases and the queue.
   """
 
-  import ExUnit.Callbacks, only: [start_supervised: 1, start_supervised!: 1]
+  import ExUnit.Callbacks, only: [start_supervised: 1, start_supervised!: 1, start_supervised!: 2]
 
   alias Snakepit.Config
-  alias Snakepit.Pool.{Server, Shared}
+  alias Snakepit.Pool.{Server, SessionKeeper, Shared}
 
   @python [path: ["test/support/python"], modules: ["test_handlers"]]
 
@@ -40,6 +40,7 @@ defmodule Snakepit.Test.PoolHelper do
   def start_server(options) do
     name = unique_name()
     config = Config.new!([name: name] ++ options)
+    start_supervised!({SessionKeeper, config}, id: :"#{name}_sessions")
     start_supervised!(%{id: name, start: {Server, :start_link, [config]}})
     {:ok, pool} = Shared.fetch(name)
     pool

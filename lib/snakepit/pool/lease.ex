@@ -4,16 +4,17 @@ defmodule Snakepit.Pool.Lease do
   # the caller, on shared memory; the pool's server is asked only when the caller must wait.
 
   alias Snakepit.Request
-  alias Snakepit.Pool.{Server, Shared, Slots, Stats}
+  alias Snakepit.Pool.{Server, SessionTable, Shared, Slots, Stats}
 
   @enforce_keys [:pool, :slot, :token, :channel]
-  defstruct [:pool, :slot, :token, :channel]
+  defstruct [:pool, :slot, :token, :channel, :session]
 
   @type t :: %__MODULE__{
           pool: Shared.t(),
           slot: Slots.slot(),
           token: Slots.token(),
-          channel: Snakepit.GRPC.Channel.t()
+          channel: Snakepit.GRPC.Channel.t(),
+          session: String.t() | nil
         }
 
   @doc """
@@ -21,13 +22,24 @@ defmodule Snakepit.Pool.Lease do
   """
   @spec checkout(Shared.t(), Slots.target(), Request.t()) ::
           {:ok, t()} | {:error, Snakepit.Error.condition()}
-  def checkout(%Shared{} = pool, target, %Request{} = request) do
+  def checkout(%Shared{} = pool, target, %Request{} = request),
+    do: checkout(pool, target, request, :queue)
+
+  @doc """
+  Takes a slot of one worker if it has one: `:worker_busy` otherwise.
+  """
+  @spec try(Shared.t(), Slots.worker(), Request.t()) ::
+          {:ok, t()} | {:error, Snakepit.Error.condition()}
+  def try(%Shared{} = pool, worker, %Request{} = request),
+    do: checkout(pool, worker, request, :at_once)
+
+  defp checkout(pool, target, request, manner) do
     {token, start} = token(pool)
 
     taken =
       case Slots.take(pool.slots, target, token, start) do
         {:ok, slot} -> {:ok, slot}
-        :full -> wait(pool, target, token, start, request)
+        :full -> wait(pool, target, token, start, request, manner)
       end
 
     with {:ok, slot} <- taken do
@@ -38,7 +50,7 @@ defmodule Snakepit.Pool.Lease do
         # The worker went down in between. Nothing was sent, so another one may do it.
         :down ->
           give_back(pool, slot)
-          checkout(pool, target, request)
+          checkout(pool, target, request, manner)
 
         :pool_down ->
           {:error, :grpc_unavailable}
@@ -47,7 +59,10 @@ defmodule Snakepit.Pool.Lease do
   end
 
   @spec release(t()) :: :ok
-  def release(%__MODULE__{pool: pool, slot: slot}), do: give_back(pool, slot)
+  def release(%__MODULE__{pool: pool, slot: slot, session: session}) do
+    if session, do: SessionTable.leave(pool.sessions, slot)
+    give_back(pool, slot)
+  end
 
   @doc """
   What the pool's server must be sent to end this lease when the caller cannot.
@@ -98,10 +113,10 @@ defmodule Snakepit.Pool.Lease do
     end
   end
 
-  defp wait(pool, target, token, start, request) do
+  defp wait(pool, target, token, start, request, manner) do
     {patience, expired} = patience(request, pool.config.queue_timeout)
     monitor = Process.monitor(pool.server, alias: :reply_demonitor)
-    send(pool.server, {:checkout, monitor, token, start, target})
+    send(pool.server, {:checkout, monitor, token, start, target, manner})
 
     receive do
       {^monitor, answer} -> answer

@@ -6,7 +6,7 @@ defmodule Snakepit.Pool.Server do
   use GenServer
 
   alias Snakepit.{Config, Error, GRPC}
-  alias Snakepit.Pool.{Queue, Roster, Shared, Slots}
+  alias Snakepit.Pool.{Queue, Roster, SessionKeeper, SessionTable, Shared, Slots}
   alias Snakepit.Worker.Directory
 
   defstruct [
@@ -76,7 +76,7 @@ defmodule Snakepit.Pool.Server do
 
     case Directory.create(config) do
       {:ok, directory} ->
-        pool = Shared.new(config, directory)
+        pool = Shared.new(config, SessionKeeper.open(config.name), directory)
         Shared.publish(pool)
         {:ok, %__MODULE__{pool: pool}}
 
@@ -156,12 +156,15 @@ defmodule Snakepit.Pool.Server do
     {:noreply, Enum.reduce(freed, state, &serve(&2, &1))}
   end
 
-  def handle_info({:checkout, reply_to, token, start, target}, state),
-    do: {:noreply, checkout(state, reply_to, token, start, target)}
+  def handle_info({:checkout, reply_to, token, start, target, manner}, state),
+    do: {:noreply, checkout(state, reply_to, token, start, target, manner)}
 
   def handle_info({:slot_free, worker}, state), do: {:noreply, serve(state, worker)}
 
   def handle_info({:release, slot, token}, state) do
+    if Slots.held?(state.pool.slots, slot, token),
+      do: SessionTable.leave(state.pool.sessions, slot)
+
     if Slots.release(state.pool.slots, slot, token),
       do: {:noreply, serve(state, Slots.worker(state.pool.slots, slot))},
       else: {:noreply, state}
@@ -190,10 +193,11 @@ defmodule Snakepit.Pool.Server do
 
   # -- the queue
 
-  defp checkout(%{draining: true} = state, reply_to, _token, _start, _target),
+  defp checkout(%{draining: true} = state, reply_to, _token, _start, _target, _manner),
     do: refuse(state, reply_to, :draining)
 
-  defp checkout(%{pool: %{slots: slots, config: config}} = state, reply_to, token, start, target) do
+  defp checkout(state, reply_to, token, start, target, manner) do
+    %{pool: %{slots: slots, config: config}} = state
     Slots.add_waiting(slots, 1)
 
     with false <- Queue.waiting?(state.queue, target),
@@ -205,6 +209,10 @@ defmodule Snakepit.Pool.Server do
           not Roster.reachable?(state.pool, target) ->
             Slots.add_waiting(slots, -1)
             refuse(state, reply_to, :grpc_unavailable)
+
+          manner == :at_once ->
+            Slots.add_waiting(slots, -1)
+            refuse(state, reply_to, :worker_busy)
 
           Queue.size(state.queue) >= config.queue_limit ->
             Slots.add_waiting(slots, -1)

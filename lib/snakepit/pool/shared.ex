@@ -4,10 +4,13 @@ defmodule Snakepit.Pool.Shared do
   # the table with the connection of every worker.
 
   alias Snakepit.{Config, GRPC}
-  alias Snakepit.Pool.Slots
+  alias Snakepit.Pool.{SessionTable, Slots}
 
-  @enforce_keys [:key, :generation, :server, :slots, :table, :directory, :config]
-  defstruct [:key, :generation, :server, :slots, :table, :directory, :config]
+  @enforce_keys [:key, :generation, :server, :slots, :table, :sessions, :directory, :config]
+  defstruct [:key, :generation, :server, :slots, :table, :sessions, :directory, :config]
+
+  @typedoc "One process of a worker; 0 when it has none."
+  @type incarnation :: non_neg_integer()
 
   @type t :: %__MODULE__{
           key: term(),
@@ -15,6 +18,7 @@ defmodule Snakepit.Pool.Shared do
           server: pid(),
           slots: Slots.t(),
           table: :ets.table(),
+          sessions: SessionTable.t() | nil,
           directory: Path.t() | nil,
           config: Config.t()
         }
@@ -22,12 +26,12 @@ defmodule Snakepit.Pool.Shared do
   @doc """
   Makes the shared state of a pool whose server is the calling process.
   """
-  @spec new(Config.t(), Path.t() | nil) :: t()
-  def new(%Config{} = config, directory) do
+  @spec new(Config.t(), SessionTable.t() | nil, Path.t() | nil) :: t()
+  def new(%Config{} = config, sessions, directory) do
     table = :ets.new(__MODULE__, [:protected, read_concurrency: true])
 
     for index <- 0..(config.pool_size - 1),
-        do: :ets.insert(table, {index, nil, blank_worker(config, index)})
+        do: :ets.insert(table, {index, nil, blank_worker(config, index), 0})
 
     %__MODULE__{
       key: key(config.name),
@@ -35,6 +39,7 @@ defmodule Snakepit.Pool.Shared do
       server: self(),
       slots: Slots.new(config.pool_size, config.max_concurrent_streams),
       table: table,
+      sessions: sessions,
       directory: directory,
       config: config
     }
@@ -71,10 +76,20 @@ defmodule Snakepit.Pool.Shared do
     ArgumentError -> :pool_down
   end
 
-  @spec put_worker(t(), Slots.worker(), GRPC.Channel.t() | nil, map()) :: :ok
-  def put_worker(%__MODULE__{table: table}, worker, channel, news) do
+  @doc """
+  Which process of the worker there is. Read after its connection, it is not older than that.
+  """
+  @spec incarnation(t(), Slots.worker()) :: incarnation()
+  def incarnation(%__MODULE__{table: table}, worker) do
+    :ets.lookup_element(table, worker, 4)
+  rescue
+    ArgumentError -> 0
+  end
+
+  @spec put_worker(t(), Slots.worker(), GRPC.Channel.t() | nil, map(), incarnation()) :: :ok
+  def put_worker(%__MODULE__{table: table}, worker, channel, news, incarnation) do
     row = table |> :ets.lookup_element(worker, 3) |> Map.merge(news)
-    true = :ets.insert(table, {worker, channel, row})
+    true = :ets.insert(table, {worker, channel, row, incarnation})
     :ok
   end
 

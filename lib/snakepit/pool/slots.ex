@@ -117,6 +117,15 @@ defmodule Snakepit.Pool.Slots do
     Enum.count(first..(first + slots.capacity - 1), &(:atomics.get(slots.slots, &1) != 0))
   end
 
+  @doc """
+  About how many calls a worker has: good enough to choose one, not to count on.
+  """
+  @spec load(t(), worker()) :: integer()
+  def load(%__MODULE__{meta: meta}, worker), do: :atomics.get(meta, load_at(worker))
+
+  @spec held?(t(), slot(), token()) :: boolean()
+  def held?(%__MODULE__{slots: slots}, slot, token), do: :atomics.get(slots, slot) == token
+
   @spec busy(t()) :: non_neg_integer()
   def busy(%__MODULE__{} = slots) do
     Enum.count(1..(slots.size * slots.capacity), &(:atomics.get(slots.slots, &1) != 0))

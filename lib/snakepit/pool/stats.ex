@@ -3,7 +3,7 @@ defmodule Snakepit.Pool.Stats do
   # What a pool tells about itself, read from the shared memory of its callers.
 
   alias Snakepit.Error
-  alias Snakepit.Pool.{Shared, Slots}
+  alias Snakepit.Pool.{SessionTable, Shared, Slots}
 
   @timeouts [:worker_timeout, :chunk_timeout]
 
@@ -38,7 +38,7 @@ defmodule Snakepit.Pool.Stats do
       free_slots: slots.size * slots.capacity - busy,
       queued: queued(pool),
       requests: workers |> Enum.map(&Slots.requests(slots, &1)) |> Enum.sum(),
-      sessions: 0
+      sessions: SessionTable.count(pool.sessions)
     })
   end
 

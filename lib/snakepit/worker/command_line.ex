@@ -5,6 +5,9 @@ defmodule Snakepit.Worker.CommandLine do
   alias Snakepit.{Config, Error}
   alias Snakepit.Worker.Address
 
+  @no_session_limit 2_147_483_647
+  @no_session_ttl 9_007_199_254_740_992
+
   @enforce_keys [:executable, :args, :env]
   defstruct [:executable, :args, :env]
 
@@ -53,7 +56,11 @@ defmodule Snakepit.Worker.CommandLine do
       capacity: config.max_concurrent_streams,
       max_message_size: config.max_message_size,
       cancel_grace_ms: config.cancel_grace_ms,
-      shutdown_timeout_ms: config.shutdown_timeout
+      shutdown_timeout_ms: config.shutdown_timeout,
+      # The pool says when a session is over; a worker that forgot one by itself would
+      # show its next call an empty one.
+      max_sessions: @no_session_limit,
+      session_ttl_ms: @no_session_ttl
     ]
     |> Enum.flat_map(fn {name, value} -> [option(name), to_string(value)] end)
   end

@@ -19,7 +19,15 @@ In Elixir these are ``Snakepit.execute("summarize", %{text: text})`` and
 from __future__ import annotations
 
 from ._context import Context
-from ._decorators import bidi_stream, client_stream, command, on_start, on_stop, stream
+from ._decorators import (
+    bidi_stream,
+    client_stream,
+    command,
+    on_session_end,
+    on_start,
+    on_stop,
+    stream,
+)
 from ._exceptions import (
     Cancelled,
     EncodingError,
@@ -45,6 +53,7 @@ __all__ = [
     "bidi_stream",
     "client_stream",
     "command",
+    "on_session_end",
     "on_start",
     "on_stop",
     "stream",

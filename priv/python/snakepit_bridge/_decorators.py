@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Function = TypeVar("Function", bound=Callable[..., Any])
     Hook = TypeVar("Hook", bound=Callable[[], Any])
+    SessionHook = TypeVar("SessionHook", bound=Callable[[str, dict[str, Any]], Any])
 
     class Decorator(Protocol):
         """Works bare, ``@command``, and with arguments, ``@command("name")``."""
@@ -93,6 +94,18 @@ def on_stop(hook: Hook) -> Hook:
     do not run when the worker is killed.
     """
     _registry.default.add_stop_hook(hook)
+    return hook
+
+
+def on_session_end(hook: SessionHook) -> SessionHook:
+    """Has the worker call ``hook(session_id, session)``, which may be async, after a session.
+
+    A session ends when it is deleted, when it was not used for long enough, and when the worker
+    stops. The hook gets the dict that was ``ctx.session``; it does not run for a session that no
+    handler asked for, nor when the worker is killed. Hooks run in the reverse order of their
+    registration, each one whatever the others raise.
+    """
+    _registry.default.add_session_end_hook(hook)
     return hook
 
 

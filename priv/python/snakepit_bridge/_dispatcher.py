@@ -17,8 +17,13 @@ from ._traceback import message_of, name_of_type, traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._aio import AsyncRunner
     from ._registry import Registry
+
+#: The command by which a pool says that sessions are over.
+END_SESSIONS = "snakepit.end_sessions"
 
 
 class Dispatcher:
@@ -63,18 +68,15 @@ class Dispatcher:
                 self._run_hook(hook)
 
     def stop(self) -> None:
-        """Runs the stop hooks and ends the loop of the async handlers.
+        """Ends the sessions, runs the stop hooks and ends the loop of the async handlers.
 
         What a hook raises is printed to stderr. A second stop does nothing.
         """
         if self._started:
             self._started = False
-            for hook in reversed(self._registries[0].stop_hooks):
-                try:
-                    self._run_hook(hook)
-                except BaseException as exc:
-                    name = getattr(hook, "__qualname__", repr(hook))
-                    print(f"on_stop hook {name} failed:\n{traceback_of(exc)}", file=sys.stderr)
+            for session_id in self.sessions.ids():
+                self.end_session(session_id)
+            self._run_hooks("on_stop", self._registries[0].stop_hooks)
         with self._lock:
             runner, self._runner = self._runner, None
         if runner is not None:
@@ -90,8 +92,14 @@ class Dispatcher:
             return self._runner
 
     def end_session(self, session_id: str) -> bool:
-        """Forgets the state of a session. Says whether there was any."""
-        return self.sessions.end(session_id)
+        """Forgets the state of a session and runs the hooks for it. Says whether there was any."""
+        session = self.sessions.end(session_id)
+        if session is None:
+            return False
+        self._run_hooks(
+            "on_session_end", self._registries[0].session_end_hooks, session_id, session
+        )
+        return True
 
     def describe_error(self, exc: BaseException) -> tuple[str, str, str, str, bool]:
         """``(kind, python_type, message, traceback, retryable)`` of an exception.
@@ -108,6 +116,8 @@ class Dispatcher:
         )
 
     def _make_entry(self, command: str) -> Entry:
+        if command == END_SESSIONS:
+            return self._entries.setdefault(command, self._end_sessions_entry())
         for registry in self._registries:
             handler = registry.get(command)
             if handler is not None:
@@ -117,8 +127,22 @@ class Dispatcher:
             command, f"unknown command {command!r}{hint(command, self.commands(), 'commands')}"
         )
 
-    def _run_hook(self, hook: _registry.Hook) -> None:
-        result = hook()
+    def _end_sessions_entry(self) -> Entry:
+        def end_sessions(sessions: list[str]) -> dict[str, int]:
+            return {"ended": sum(map(self.end_session, sessions))}
+
+        return Entry(_registry.Handler(END_SESSIONS, "command", end_sessions), self.sessions)
+
+    def _run_hooks(self, kind: str, hooks: list[_registry.Hook], *args: Any) -> None:
+        for hook in reversed(hooks):
+            try:
+                self._run_hook(hook, *args)
+            except BaseException as exc:
+                name = getattr(hook, "__qualname__", repr(hook))
+                print(f"{kind} hook {name} failed:\n{traceback_of(exc)}", file=sys.stderr)
+
+    def _run_hook(self, hook: _registry.Hook, *args: Any) -> None:
+        result = hook(*args)
         if hasattr(result, "__await__"):
             self.async_runner().run(result)
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     Kind = Literal["command", "stream", "client_stream", "bidi_stream"]
-    Hook = Callable[[], Any]
+    Hook = Callable[..., Any]
 
 
 class Handler:
@@ -49,12 +49,13 @@ class Handler:
 
 
 class Registry:
-    """Handlers by name, and the hooks of the worker's start and stop in their order."""
+    """Handlers by name, and the hooks of the worker and its sessions in their order."""
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
         self.start_hooks: list[Hook] = []
         self.stop_hooks: list[Hook] = []
+        self.session_end_hooks: list[Hook] = []
 
     def add(self, handler: Handler) -> None:
         """Registers a handler. Raises ValueError if the name belongs to another function."""
@@ -81,6 +82,10 @@ class Registry:
     def add_stop_hook(self, hook: Hook) -> None:
         """Adds a hook to run after the last call."""
         _add_hook(self.stop_hooks, hook)
+
+    def add_session_end_hook(self, hook: Hook) -> None:
+        """Adds a hook to run with the id and the dict of a session that has ended."""
+        _add_hook(self.session_end_hooks, hook)
 
 
 def _add_hook(hooks: list[Hook], hook: Hook) -> None:

@@ -48,12 +48,17 @@ class Sessions:
             self._sweep(session.used)
             return session
 
-    def end(self, session_id: str) -> bool:
-        """Forgets a session. Says whether there was one."""
+    def end(self, session_id: str) -> dict[str, Any] | None:
+        """Forgets a session. Returns its dict, None if there was none."""
         with self._lock:
             live = self._live.pop(session_id, None)
             held = self._expired.pop(session_id, None)
-            return live is not None or (held is not None and held() is not None)
+            return held() if live is None and held is not None else live
+
+    def ids(self) -> list[str]:
+        """The sessions there are."""
+        with self._lock:
+            return list(self._live)
 
     def __len__(self) -> int:
         return len(self._live)

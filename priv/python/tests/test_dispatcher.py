@@ -1,8 +1,15 @@
 import pytest
 from support import make_call
 
-from snakepit_bridge import Context, UnknownCommand, command, on_start, on_stop
-from snakepit_bridge._dispatcher import Dispatcher
+from snakepit_bridge import (
+    Context,
+    UnknownCommand,
+    command,
+    on_session_end,
+    on_start,
+    on_stop,
+)
+from snakepit_bridge._dispatcher import END_SESSIONS, Dispatcher
 from snakepit_bridge._registry import Registry
 
 
@@ -149,3 +156,25 @@ def test_stop_hooks_do_not_run_without_a_start(dispatcher):
     on_stop(lambda: ran.append("stop"))
     dispatcher.stop()
     assert ran == []
+
+
+def test_the_end_of_a_session_runs_its_hooks_with_what_was_in_it(dispatcher, capsys):
+    ended = []
+    on_session_end(lambda session_id, session: ended.append((session_id, session)))
+
+    @on_session_end
+    async def fails(session_id, session):
+        raise OSError(f"cannot close {session_id}")
+
+    dispatcher.sessions.get("a")["n"] = 1
+    dispatcher.sessions.get("b")["n"] = 2
+    entry = dispatcher.find(END_SESSIONS)
+    assert entry.invoke({"sessions": ["a", "unknown"]}, make_call()) == {"ended": 1}
+    assert ended == [("a", {"n": 1})]
+    assert "OSError: cannot close a" in capsys.readouterr().err
+    assert END_SESSIONS not in dispatcher.commands()
+
+    dispatcher.start()
+    on_stop(lambda: ended.append("stop"))
+    dispatcher.stop()
+    assert ended[1:] == [("b", {"n": 2}), "stop"]

@@ -28,8 +28,8 @@ def test_a_new_session_is_empty_and_kept():
 def test_a_session_is_forgotten_when_it_ends():
     sessions = Sessions()
     sessions.get("a")["n"] = 1
-    assert sessions.end("a") is True
-    assert sessions.end("a") is False
+    assert sessions.end("a") == {"n": 1}
+    assert sessions.end("a") is None
     assert sessions.get("a") == {}
 
 
@@ -72,7 +72,7 @@ def test_a_held_session_can_be_ended(clock):
     held = sessions.get("a")
     clock.now = 100
     sessions.get("b")
-    assert sessions.end("a") is True
+    assert sessions.end("a") is not None
     assert sessions.get("a") is not held
 
 

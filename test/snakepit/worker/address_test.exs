@@ -7,7 +7,7 @@ defmodule Snakepit.Worker.AddressTest do
   alias Snakepit.Pool.Shared
   alias Snakepit.Worker.{Address, Directory}
 
-  defp pool(options, directory \\ nil), do: Shared.new(Config.new!(options), directory)
+  defp pool(options, directory \\ nil), do: Shared.new(Config.new!(options), nil, directory)
 
   # Ports the system has just given away and taken back: as free as can be known.
   defp free_port do
