@@ -22,20 +22,26 @@ defmodule Snakepit.Worker.CommandLine do
 
   @spec build(Config.t(), String.t(), Address.t()) :: {:ok, t()} | {:error, Error.t()}
   def build(%Config{adapter: adapter, python: python} = config, worker_id, address) do
-    with {:ok, executable} <- executable(python[:executable], adapter) do
+    with {:ok, executable} <- executable(config) do
       args =
         [adapter.script_path() | adapter.script_args()] ++
           Address.args(address) ++ limits(config, worker_id) ++ imports(python) ++ python.args
 
       {:ok, %__MODULE__{executable: executable, args: args, env: env(python, address)}}
     end
+  end
+
+  @doc """
+  The program that runs the workers.
+  """
+  @spec executable(Config.t()) :: {:ok, Path.t()} | {:error, Error.t()}
+  def executable(%Config{adapter: adapter, python: %{executable: nil}}) do
+    {:ok, adapter.executable_path()}
   rescue
     error in Error -> {:error, error}
   end
 
-  defp executable(nil, adapter), do: {:ok, adapter.executable_path()}
-
-  defp executable(name, _adapter) do
+  def executable(%Config{python: %{executable: name}}) do
     case System.find_executable(name) || System.find_executable(Path.expand(name)) do
       nil ->
         {:error,
