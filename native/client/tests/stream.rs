@@ -695,19 +695,29 @@ mod stop {
     }
 
     #[test]
-    fn a_stream_in_order_is_ended_and_not_reset() {
+    fn a_peer_may_take_a_moment_from_its_final_chunk_to_the_end() {
         frozen(async {
             let mut peer = Peer::start();
             let connection = peer.connection();
-            let uplink = credit(1);
-            let (running, mut input, output) =
-                with_credit(&mut peer, &connection, &uplink, Deadlines::default()).await;
-            output.send(last());
-            // Held until the client has read the trailers, so none is lost.
-            drop(output);
-            assert_eq!(running.end().await.1, Ok(()));
-            round_trip(&connection).await;
-            assert_eq!(input.message().await.unwrap(), None);
+            for (in_time, moment) in [(true, 99), (false, 101)] {
+                let uplink = credit(1);
+                let (mut running, mut input, output) =
+                    with_credit(&mut peer, &connection, &uplink, Deadlines::default()).await;
+                output.send(last());
+                assert_eq!(running.chunk().await, last());
+                round_trip(&connection).await;
+                assert!(!running.task.is_finished());
+                advance(Duration::from_millis(moment)).await;
+                if in_time {
+                    round_trip(&connection).await;
+                    assert!(!output.is_dropped());
+                } else {
+                    output.dropped().await;
+                }
+                drop(output);
+                assert_eq!(running.end().await, (vec![], Ok(())));
+                assert!(!in_time || input.message().await.unwrap().is_none());
+            }
         });
     }
 

@@ -3,14 +3,15 @@
 
 pub mod peer;
 
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use bytes::Bytes;
-use snakepit_client::{CallError, Connection, Deadlines, Pace, Request, Shape, Sink, Stream};
-use snakepit_client::{Health, Uplink, health};
+use snakepit_client::{
+    CallError, Connection, Deadlines, Health, Pace, Request, Shape, Sink, Stream, Uplink, health,
+};
 use snakepit_protocol::pb::{Entry, ExecuteResponse, StreamResponse};
-use std::sync::Arc;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -38,7 +39,7 @@ pub fn frozen(test: impl Future<Output = ()>) {
 }
 
 /// Ends the process of a test that hangs: its clock may stand still, so tokio cannot.
-struct Watchdog(#[allow(unused)] std::sync::mpsc::Sender<()>);
+struct Watchdog(#[allow(dead_code)] Sender<()>);
 
 impl Watchdog {
     fn start() -> Self {
@@ -93,8 +94,7 @@ pub fn response(entries: Vec<Entry>) -> ExecuteResponse {
     ExecuteResponse { success: true, result: entries, ..ExecuteResponse::default() }
 }
 
-/// As many round trips over the same connection as it takes for `settled` to hold, which says
-/// that what was under way has arrived.
+/// A round trip over the connection: what was sent before it has arrived after it.
 pub async fn round_trip(connection: &Connection) -> Health {
     health(connection, Duration::from_secs(3600)).await.unwrap()
 }

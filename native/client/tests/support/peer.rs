@@ -94,6 +94,11 @@ impl<T> Outlet<T> {
         let _ = self.0.send(Err(status));
     }
 
+    /// Whether the stream was reset by the client, or is broken.
+    pub fn is_dropped(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Waits until the stream is reset by the client, or broken.
     pub async fn dropped(&self) {
         self.0.closed().await;
