@@ -140,8 +140,8 @@ defmodule Snakepit.Config do
 
       config :snakepit,
         pools: [
-          [name: MyApp.Models, pool_size: 2, python: [modules: ["my_app.models"], threads: 4]],
-          [name: MyApp.Reports, pool_size: 1, python: [modules: ["my_app.reports"]]]
+          {MyApp.Models, pool_size: 2, python: [modules: ["my_app.models"], threads: 4]},
+          {MyApp.Reports, pool_size: 1, python: [modules: ["my_app.reports"]]}
         ]
 
   A pool starts with the
@@ -252,13 +252,10 @@ defmodule Snakepit.Config do
     one ++ listed_pools(env[:pools] || [])
   end
 
+  # As a keyword list they can be spread over several configuration files.
   defp listed_pools(pools) do
-    unless is_list(pools) and not Keyword.keyword?([List.first(pools)]) do
-      raise ArgumentError,
-            "config :snakepit, pools: expected a list, each the options of a pool, got #{inspect(pools)}"
-    end
-
-    Enum.map(pools, &options!(&1, :pools))
+    for {name, options} <- options!(pools, :pools),
+        do: Keyword.put(options!(options, "pools, #{inspect(name)}"), :name, name)
   end
 
   defp env_options(env) do

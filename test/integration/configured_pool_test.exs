@@ -77,10 +77,10 @@ defmodule Snakepit.ConfiguredPoolTest do
   test "several pools start with the application" do
     capture_log(fn -> Application.stop(:snakepit) end)
 
-    Application.put_env(:snakepit, :pools, [
-      [name: :configured_one, pool_size: 1],
-      [name: :configured_two, pool_size: 2]
-    ])
+    Application.put_env(:snakepit, :pools,
+      configured_one: [pool_size: 1],
+      configured_two: [pool_size: 2]
+    )
 
     assert {:ok, _apps} = Application.ensure_all_started(:snakepit)
     assert [_one] = Snakepit.list_workers(:configured_one)

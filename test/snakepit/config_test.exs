@@ -143,7 +143,7 @@ defmodule Snakepit.ConfigTest do
     end
 
     test "several pools have options of their own" do
-      Application.put_env(:snakepit, :pools, [[name: :a, pool_size: 1], %{name: :b}])
+      Application.put_env(:snakepit, :pools, a: [pool_size: 1], b: %{})
       assert Config.pools_from_env() == [[name: :a, pool_size: 1], [name: :b]]
       Application.put_env(:snakepit, :pool_config, %{pool_size: 3})
       assert [[pool_size: 3], [name: :a, pool_size: 1], [name: :b]] = Config.pools_from_env()
@@ -156,8 +156,8 @@ defmodule Snakepit.ConfigTest do
             {:pool_config, 4,
              ~r/config :snakepit, pool_config: expected a keyword list .* got 4/},
             {:grpc_config, [:port], ~r/config :snakepit, grpc_config: expected a keyword list/},
-            {:pools, [name: :a], ~r/config :snakepit, pools: expected a list, each the options/},
-            {:pools, [:a], ~r/config :snakepit, pools: expected a keyword list or a map, got :a/}
+            {:pools, [:a], ~r/config :snakepit, pools: expected a keyword list or a map, got/},
+            {:pools, [a: 1], ~r/config :snakepit, pools, :a: expected a keyword list .* got 1/}
           ] do
         Application.put_env(:snakepit, key, value)
         assert_raise ArgumentError, message, fn -> Config.pools_from_env() end
