@@ -42,7 +42,7 @@ fn start<'a>(
         Ok(request) => request,
         Err(refusal) => return Ok(refusal),
     };
-    let names = CallNames::of(&request, &channel);
+    let names = CallNames::of(&request, channel.worker_id());
     let speaker = Speaker::new(Mailbox::new(env.pid(), reference, Dress::Plain, None));
     match submit(&channel, request, speaker.clone(), names.clone()) {
         Ok(call) => Ok(ResourceArc::new(Handle::new(speaker, call, None)).encode(env)),

@@ -6,7 +6,6 @@ use snakepit_client::{CallError, RemoteError, Request};
 use snakepit_protocol::value::ValueError;
 
 use crate::atoms;
-use crate::channel::ChannelResource;
 use crate::term::text;
 
 /// What an error says of the call it ended.
@@ -18,11 +17,11 @@ pub(crate) struct CallNames {
 }
 
 impl CallNames {
-    pub(crate) fn of(request: &Request, channel: &ChannelResource) -> Self {
+    pub(crate) fn of(request: &Request, worker_id: Arc<str>) -> Self {
         CallNames {
             command: request.command.clone(),
             request_id: request.request_id.clone(),
-            worker_id: channel.worker_id(),
+            worker_id,
         }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn decode<'a>(
     let codec = if raw { Codec::Json } else { Codec::Msgpack };
     let request = Request { command, session_id, args, codec, timeout_ms, request_id, metadata };
     if let Err(error) = channel.connection().check_size("arguments", request.args_size()) {
-        let names = CallNames::of(&request, channel);
+        let names = CallNames::of(&request, channel.worker_id());
         let reason = reason::encode(env, &error, &names, Shape::Unary);
         return Ok(Err((atoms::error(), reason).encode(env)));
     }

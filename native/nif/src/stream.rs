@@ -113,7 +113,7 @@ fn start<'a>(
         Ok(request) => request,
         Err(refusal) => return Ok(refusal),
     };
-    let names = CallNames::of(&request, &channel);
+    let names = CallNames::of(&request, channel.worker_id());
     let Some(runtime) = runtime::handle() else {
         let reason = reason::encode(env, &CallError::Busy, &names, reason::Shape::Stream);
         return Ok((atoms::error(), reason).encode(env));
