@@ -38,9 +38,11 @@ async fn main() -> Result<(), Failure> {
             report_calls(&unary(client, count, size, callers).await?);
         }
         Some("lane") => {
-            let lane = open_lane(target)?;
-            on_lane(&lane, WARM_UP, size, 1).await?;
-            report_calls(&on_lane(&lane, count, size, callers).await?);
+            // The lane ends with its connection.
+            let connection = connect(target)?;
+            let lane = connection.lane().ok_or("the lane is closed")?;
+            on_lane(lane, WARM_UP, size, 1).await?;
+            report_calls(&on_lane(lane, count, size, callers).await?);
         }
         Some("stream") => {
             stream(client.clone(), WARM_UP, 10).await?;
@@ -146,7 +148,7 @@ async fn unary(
     gather(tasks, start).await
 }
 
-fn open_lane(target: &str) -> Result<Arc<Lane>, Failure> {
+fn connect(target: &str) -> Result<Connection, Failure> {
     let connection = Connection::new(&Options {
         target: target.to_owned(),
         token: None,
@@ -154,7 +156,7 @@ fn open_lane(target: &str) -> Result<Arc<Lane>, Failure> {
         connect_timeout: Duration::from_secs(5),
     })?;
     tokio::spawn(connection.open_lane().ok_or("the lane is open already")?);
-    Ok(Arc::clone(connection.lane().ok_or("the lane is closed")?))
+    Ok(connection)
 }
 
 async fn on_lane(
