@@ -30,10 +30,23 @@ defmodule Snakepit.Worker.Output do
   Takes what a port in line mode delivers, and gives the items that are complete.
   """
   @spec feed(t(), {:eol | :noeol, binary()}) :: {[item()], t()}
-  def feed(%__MODULE__{} = output, {:noeol, part}), do: {[], add(output, part)}
+  def feed(%__MODULE__{} = output, {kind, part}) do
+    # Text without a line end may stand in front of a control line, and be too long to be kept.
+    case :binary.split(part, @control) do
+      [text, rest] when text != "" or output.size > 0 ->
+        {before, output} = take(output, {:eol, text})
+        {items, output} = take(output, {kind, @control <> rest})
+        {before ++ items, output}
 
-  def feed(%__MODULE__{} = output, {:eol, part}) do
-    %{parts: parts, size: size} = add(output, part)
+      _no_control_line ->
+        take(output, {kind, part})
+    end
+  end
+
+  defp take(output, {:noeol, part}), do: {[], add(output, part)}
+
+  defp take(output, {:eol, part}) do
+    %{parts: parts, size: size} = output = add(output, part)
     {items, output} = parts |> Enum.reverse() |> IO.iodata_to_binary() |> items(size, output)
     texts = for item <- items, text = text_of(item), do: shorten(text, @keep_length)
 
@@ -58,17 +71,8 @@ defmodule Snakepit.Worker.Output do
     %{output | parts: [kept | output.parts], size: output.size + byte_size(part)}
   end
 
-  # Text without a line end may stand in front of a control line.
-  defp items(line, size, output) do
-    case :binary.split(line, @control) do
-      [text] ->
-        {text(text, size), output}
-
-      [text, piece] ->
-        {items, output} = control(piece, output)
-        {text(text, byte_size(text)) ++ items, output}
-    end
-  end
+  defp items(@control <> piece, _size, output), do: control(piece, output)
+  defp items(text, size, output), do: {text(text, size), output}
 
   defp control("+" <> piece, %{pieces_size: size} = output)
        when size + byte_size(piece) <= @max_control do

@@ -51,6 +51,17 @@ defmodule Snakepit.Worker.OutputTest do
              feed(eol: "Loading...\x1e" <> ~s({"event":"ready"}))
   end
 
+  test "so much of it that it is cut leaves the control line whole" do
+    part = String.duplicate("x", 16_384)
+    ready = "\x1e" <> ~s({"event":"ready"})
+
+    for parts <- [[noeol: "y", eol: ready], [eol: "y" <> ready]] do
+      {items, _output} = feed(List.duplicate({:noeol, part}, 6) ++ parts)
+      assert [{:text, text}, {:control, %{"event" => "ready"}}] = items
+      assert text =~ "[cut: the line has 98305 bytes]"
+    end
+  end
+
   test "what only looks like a control line is text" do
     assert {[{:text, "not json"}], _output} = feed(eol: "\x1enot json")
     assert {[{:text, "[1]"}], _output} = feed(eol: "\x1e[1]")
