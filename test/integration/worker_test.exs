@@ -1,7 +1,6 @@
 defmodule Snakepit.WorkerTest do
   use ExUnit.Case, async: true
 
-  import ExUnit.CaptureLog
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.{Error, GRPCWorker}
@@ -265,12 +264,17 @@ defmodule Snakepit.WorkerTest do
   end
 
   test "environment, path and arguments reach Python" do
-    log =
-      capture_log(fn ->
-        pool = start_pool(python: [env: [SNAKEPIT_TEST_WORD: "from the environment"]])
-        assert {:ok, _} = Snakepit.execute("ping", %{}, pool: pool)
-      end)
+    python = [
+      modules: ["lifecycle_handlers"],
+      env: [SNAKEPIT_TEST_WORD: "from the environment"],
+      args: ["--worker-id", "named by an argument"]
+    ]
 
-    refute log =~ "error"
+    pool = start_pool(python: python)
+    names = %{names: ["SNAKEPIT_TEST_WORD"]}
+    assert {:ok, environment} = Snakepit.execute("environment", names, pool: pool)
+    assert environment == %{"SNAKEPIT_TEST_WORD" => "from the environment"}
+    [%{pid: worker}] = Snakepit.list_workers(pool)
+    assert {:ok, %{"worker_id" => "named by an argument"}} = GRPCWorker.get_health(worker)
   end
 end

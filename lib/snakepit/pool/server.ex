@@ -9,6 +9,8 @@ defmodule Snakepit.Pool.Server do
   alias Snakepit.Pool.{Queue, Roster, SessionKeeper, SessionTable, Shared, Slots}
   alias Snakepit.Worker.Directory
 
+  @predecessor_timeout 1_000
+
   defstruct [
     :pool,
     queue: Queue.new(),
@@ -71,8 +73,7 @@ defmodule Snakepit.Pool.Server do
     # So that terminate/2 runs and the directory goes away.
     Process.flag(:trap_exit, true)
 
-    # A predecessor that was killed had no time to tidy up.
-    with {:ok, %Shared{directory: old}} <- Shared.fetch(config.name), do: Directory.remove(old)
+    with {:ok, old} <- Shared.fetch(config.name), do: succeed(old)
 
     case Directory.create(config) do
       {:ok, directory} ->
@@ -82,6 +83,20 @@ defmodule Snakepit.Pool.Server do
 
       {:error, reason} ->
         {:stop, reason}
+    end
+  end
+
+  # A predecessor that was killed had no time to tidy up. One whose supervisor was killed is about
+  # to, and would take back what this one publishes.
+  defp succeed(%Shared{server: old, directory: directory}) do
+    monitor = Process.monitor(old)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^old, _reason} -> Directory.remove(directory)
+    after
+      @predecessor_timeout ->
+        Process.exit(old, :kill)
+        receive do: ({:DOWN, ^monitor, :process, ^old, _reason} -> Directory.remove(directory))
     end
   end
 
