@@ -6,7 +6,8 @@ defmodule Snakepit.DoctorTest do
   alias Snakepit.Doctor.{Python, Toolchain}
 
   @moduletag :capture_log
-  @moduletag :tmp_dir
+
+  setup do: %{tmp_dir: Snakepit.Test.OsProcess.tmp_dir()}
 
   # A program that says something and ends with a status.
   defp program(directory, name, says, status \\ 0) do

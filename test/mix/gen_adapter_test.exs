@@ -1,10 +1,11 @@
 defmodule Snakepit.GenAdapterTest do
   use ExUnit.Case, async: true
 
-  @moduletag :tmp_dir
   @moduletag timeout: 120_000
 
   @root File.cwd!()
+
+  setup do: %{tmp_dir: Snakepit.Test.OsProcess.tmp_dir()}
 
   # A new application that depends on this Snakepit, with the Python of this checkout.
   defp new_app(directory) do

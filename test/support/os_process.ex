@@ -38,4 +38,15 @@ defmodule Snakepit.Test.OsProcess do
   Sends a signal, such as `"STOP"`.
   """
   def signal(os_pid, name), do: {_, 0} = System.cmd("kill", ["-#{name}", "#{os_pid}"])
+
+  @doc """
+  A directory of the test's own, also when the tests run twice at the same time.
+  """
+  def tmp_dir do
+    name = "test-of-snakepit-#{Base.url_encode64(:crypto.strong_rand_bytes(6))}"
+    directory = Path.join(System.tmp_dir!(), name)
+    File.mkdir_p!(directory)
+    ExUnit.Callbacks.on_exit(fn -> File.rm_rf!(directory) end)
+    directory
+  end
 end
