@@ -56,7 +56,8 @@ defmodule Snakepit do
   @type command :: String.t()
   @type args :: map()
   @type chunk :: %{String.t() => term()}
-  @type opts :: Request.opts()
+  @typedoc "The options above, or a timeout in milliseconds."
+  @type opts :: keyword() | timeout()
 
   @doc """
   Runs a command and returns what the handler returned.

@@ -27,7 +27,7 @@ defmodule Snakepit.GRPCWorker do
   @doc """
   Runs a command on this worker. `opts` is a timeout or the options of `Snakepit.execute/3`.
   """
-  @spec execute(worker(), String.t(), map(), Request.opts()) ::
+  @spec execute(worker(), String.t(), map(), Snakepit.opts()) ::
           {:ok, map()} | {:error, Error.reason()}
   def execute(worker, command, args, opts \\ []) do
     with {:ok, request} <- Request.new(command, args, opts),
@@ -38,7 +38,7 @@ defmodule Snakepit.GRPCWorker do
   @doc """
   Runs a streaming command on this worker, calling `callback` with every chunk.
   """
-  @spec execute_stream(worker(), String.t(), map(), (map() -> term()), Request.opts()) ::
+  @spec execute_stream(worker(), String.t(), map(), (map() -> term()), Snakepit.opts()) ::
           :ok | {:error, Error.reason()}
   def execute_stream(worker, command, args, callback, opts \\ []) do
     with {:ok, request} <- Request.new(command, args, opts),
@@ -49,7 +49,7 @@ defmodule Snakepit.GRPCWorker do
   @doc """
   Runs a command in a session on this worker: `:session_not_found` if it lives on another.
   """
-  @spec execute_in_session(worker(), String.t(), String.t(), map(), Request.opts()) ::
+  @spec execute_in_session(worker(), String.t(), String.t(), map(), Snakepit.opts()) ::
           {:ok, map()} | {:error, Error.reason()}
   def execute_in_session(worker, session_id, command, args, opts \\ []) do
     with {:ok, request} <- Request.new(command, args, Request.in_session(opts, session_id)),

@@ -72,7 +72,7 @@ defmodule Snakepit.Pool do
   @doc """
   Runs a command on a worker of the pool. See `Snakepit.execute/3`.
   """
-  @spec execute(String.t(), map(), Request.opts()) :: {:ok, map()} | {:error, Error.reason()}
+  @spec execute(String.t(), map(), Snakepit.opts()) :: {:ok, map()} | {:error, Error.reason()}
   def execute(command, args, opts \\ []) do
     with {:ok, request} <- Request.new(command, args, opts),
          {:ok, pool} <- fetch_or_start(request.pool) do
@@ -83,7 +83,7 @@ defmodule Snakepit.Pool do
   @doc """
   Runs a streaming command on a worker of the pool. See `Snakepit.execute_stream/4`.
   """
-  @spec execute_stream(String.t(), map(), (map() -> term()), Request.opts()) ::
+  @spec execute_stream(String.t(), map(), (map() -> term()), Snakepit.opts()) ::
           :ok | {:error, Error.reason()}
   def execute_stream(command, args, callback, opts \\ []) do
     with {:ok, request} <- Request.new(command, args, opts),
@@ -96,7 +96,7 @@ defmodule Snakepit.Pool do
   Runs a command that consumes the elements of `enumerable`. See
   `Snakepit.execute_client_stream/4`.
   """
-  @spec execute_client_stream(String.t(), map(), Enumerable.t(), Request.opts()) ::
+  @spec execute_client_stream(String.t(), map(), Enumerable.t(), Snakepit.opts()) ::
           {:ok, map()} | {:error, Error.reason()}
   def execute_client_stream(command, args, enumerable, opts \\ []),
     do: run_stream(command, args, opts, &GRPC.ClientStreamCall.run(&1, &2, enumerable))
@@ -109,7 +109,7 @@ defmodule Snakepit.Pool do
           map(),
           Enumerable.t(),
           (map() -> term()),
-          Request.opts()
+          Snakepit.opts()
         ) :: :ok | {:error, Error.reason()}
   def execute_bidi_stream(command, args, enumerable, callback, opts \\ []) do
     check_callback!(callback)
@@ -119,7 +119,7 @@ defmodule Snakepit.Pool do
   @doc """
   Starts a streaming command that sends its chunks as messages. See `Snakepit.start_stream/3`.
   """
-  @spec start_stream(String.t(), map(), Request.opts()) ::
+  @spec start_stream(String.t(), map(), Snakepit.opts()) ::
           {:ok, Snakepit.Stream.t()} | {:error, Error.reason()}
   def start_stream(command, args, opts \\ []) do
     ref = make_ref()

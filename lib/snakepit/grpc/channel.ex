@@ -12,9 +12,9 @@ defmodule Snakepit.GRPC.Channel do
   defstruct [:native, :target, :codec, :worker_id]
 
   @type t :: %__MODULE__{
-          native: Native.channel(),
+          native: reference(),
           target: String.t(),
-          codec: Native.codec(),
+          codec: :msgpack | :raw,
           worker_id: String.t()
         }
 

@@ -30,7 +30,7 @@ defmodule Snakepit.GRPC.Client do
   @doc """
   Runs a command. `opts` is a timeout or the options of `Snakepit.execute/3`.
   """
-  @spec execute(Channel.t(), String.t(), map(), Request.opts()) ::
+  @spec execute(Channel.t(), String.t(), map(), Snakepit.opts()) ::
           {:ok, map()} | {:error, Error.reason()}
   def execute(%Channel{} = channel, command, args, opts \\ []) do
     case request(command, args, opts, 30_000) do
@@ -43,7 +43,7 @@ defmodule Snakepit.GRPC.Client do
   @doc """
   Runs a streaming command and calls `callback` with every chunk, in this process.
   """
-  @spec execute_stream(Channel.t(), String.t(), map(), (map() -> term()), Request.opts()) ::
+  @spec execute_stream(Channel.t(), String.t(), map(), (map() -> term()), Snakepit.opts()) ::
           :ok | {:error, Error.reason()}
   def execute_stream(%Channel{} = channel, command, args, callback, opts \\ [])
       when is_function(callback, 1) do

@@ -7,7 +7,7 @@ defmodule Snakepit.GRPC.LazyStream do
   alias Snakepit.GRPC.StreamCall
   alias Snakepit.Pool.Lease
 
-  @spec new(term(), term(), Request.opts()) :: Enumerable.t()
+  @spec new(term(), term(), Snakepit.opts()) :: Enumerable.t()
   def new(command, args, opts) do
     # Wrong options are a mistake of the one who makes the stream, not of the one who reads it.
     request = ok!(Request.new(command, args, opts))
