@@ -66,13 +66,14 @@ pub(crate) async fn exchange(
         return Err(Status::invalid_argument("the first message of a stream is its start"));
     };
     let opening = Opening::new(start);
+    let keeps_credit = opening.window > 0;
     let outbox = Outbox::new(Credit::new(opening.window, opening.max_buffer));
     let inbox = Inbox::new(opening.window, opening.max_buffer, Arc::clone(&outbox));
     let state = begin(worker, opening, &outbox, Some(Arc::clone(&inbox)));
     let reading = tokio::spawn({
         let (state, outbox, inbox) = (Arc::clone(&state), Arc::clone(&outbox), Arc::clone(&inbox));
         async move {
-            if read(messages, &outbox, &inbox).await.is_err() {
+            if read(messages, keeps_credit, &outbox, &inbox).await.is_err() {
                 inbox.abandon();
                 state.cancel();
             }
@@ -110,10 +111,12 @@ fn begin(
 /// the contract.
 async fn read(
     mut messages: tonic::Streaming<StreamRequest>,
+    keeps_credit: bool,
     outbox: &Outbox<StreamResponse>,
     inbox: &Inbox,
 ) -> Result<(), Status> {
     use stream_request::Message;
+    let mut complete = !keeps_credit;
     while let Some(message) = messages.message().await? {
         match message.message {
             Some(Message::Chunk(chunk)) => {
@@ -123,13 +126,25 @@ async fn read(
                 }
             }
             Some(Message::Ack(chunks)) => outbox.acknowledge(chunks as usize),
-            Some(Message::HalfClose(_)) => inbox.complete(),
-            Some(Message::Abort(reason)) => inbox.fail(reason),
+            Some(Message::HalfClose(_)) => {
+                complete = true;
+                inbox.complete();
+            }
+            Some(Message::Abort(reason)) => {
+                complete = true;
+                inbox.fail(reason);
+            }
             Some(Message::Start(_)) | None => {
                 return Err(Status::invalid_argument("a second start, or an empty message"));
             }
         }
     }
-    inbox.complete();
-    Ok(())
+    // A caller that is killed ends its side too, and a handler must not take that for the end of
+    // its input: who keeps credit says when the input is complete.
+    if complete {
+        inbox.complete();
+        Ok(())
+    } else {
+        Err(Status::cancelled("the caller has gone"))
+    }
 }

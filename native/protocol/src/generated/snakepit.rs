@@ -101,7 +101,8 @@ pub mod stream_request {
         /// The caller's input failed: the handler is told.
         #[prost(string, tag = "3")]
         Abort(::prost::alloc::string::String),
-        /// The caller's input is complete; acknowledgements may follow.
+        /// The caller's input is complete; acknowledgements may follow. With a window nothing
+        /// else says so: the end of the request stream alone means that the caller has gone.
         #[prost(message, tag = "4")]
         HalfClose(super::HalfClose),
         /// So many chunks of the handler have been consumed since the last ack.
