@@ -1,6 +1,6 @@
 defmodule Snakepit.Streams.CleanupTest do
   # What a cancelled handler may do before it ends, and what becomes of one that does not end.
-  use ExUnit.Case, async: true
+  use ExUnit.Case, async: false
 
   import Snakepit.Test.StreamHelper
 
@@ -35,6 +35,32 @@ defmodule Snakepit.Streams.CleanupTest do
         # All threads still clean up; calls run all the same.
         assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool, timeout: 5_000)
         for event <- Beacon.await_many(beacon, "ended", 8), do: assert(event["steps"] == 100)
+      end
+    end
+
+    for command <- ["slow_farewell", "slow_farewell_async"] do
+      @command command
+
+      test "is not disturbed while Python is busy with other calls (#{command})",
+           %{pool: pool, beacon: beacon} do
+        busy =
+          for _ <- 1..3 do
+            Task.async(fn -> Snakepit.execute("spin_for", %{ms: 1_500}, pool: pool) end)
+          end
+
+        input = Stream.repeatedly(fn -> Process.sleep(:infinity) end)
+        args = %{beacon: beacon.port, steps: 20}
+        halt = fn _chunk -> :halt end
+
+        for _run <- 1..3 do
+          assert [_] = @command |> Snakepit.stream!(args, pool: pool) |> Enum.take(1)
+          assert %{"steps" => 20} = Beacon.await(beacon, "ended")
+          command = String.replace(@command, "farewell", "farewell_input")
+          assert :ok = Snakepit.execute_bidi_stream(command, args, input, halt, pool: pool)
+          assert %{"steps" => 20} = Beacon.await(beacon, "ended")
+        end
+
+        Task.await_many(busy, 20_000)
       end
     end
 

@@ -1,5 +1,5 @@
 defmodule Snakepit.Streams.DeadlineTest do
-  use ExUnit.Case, async: true
+  use ExUnit.Case, async: false
 
   import Snakepit.Test.StreamHelper
 
@@ -130,16 +130,21 @@ defmodule Snakepit.Streams.DeadlineTest do
 
       test "does not count the time of the consumer (#{shape})", %{pool: pool} do
         slow = fn _chunk ->
-          spend(200)
+          spend(600)
           :cont
         end
 
         # With a window of one, or a buffer of less than a chunk, Python may not speak meanwhile.
-        for limit <- [[window: 1], [max_buffer: 1]], command <- ["numbers", "numbers_async"] do
-          opts = [pool: pool, chunk_timeout: 100] ++ limit
-          assert {chunks, :ok} = consume(@shape, command, %{n: 3}, opts, slow)
-          assert length(chunks) == 4
-        end
+        cases =
+          for limit <- [[window: 1], [max_buffer: 1]], command <- ["numbers", "numbers_async"] do
+            Task.async(fn ->
+              opts = [pool: pool, chunk_timeout: 400] ++ limit
+              assert {chunks, :ok} = consume(@shape, command, %{n: 2}, opts, slow)
+              assert length(chunks) == 3
+            end)
+          end
+
+        Task.await_many(cases, 20_000)
       end
     end
   end

@@ -67,10 +67,17 @@ impl CallState {
         self.cancelled.load(Ordering::Acquire)
     }
 
-    /// The handler hears of its cancellation, in a way of its own. With the GIL held, as whoever
-    /// interrupts a handler holds it: it is told once.
-    pub(crate) fn tell(&self, _py: Python<'_>) {
-        self.told.store(true, Ordering::Relaxed);
+    /// The handler hears of its cancellation, in a way of its own: nothing else is to tell it. With
+    /// the GIL held, as whoever interrupts a handler holds it.
+    pub(crate) fn tell(&self, py: Python<'_>) {
+        let interrupted = self.told.swap(true, Ordering::Relaxed);
+        if interrupted
+            && let Run::Thread { ident, .. } = *self.lock()
+            && ident == inject::current_thread(py)
+        {
+            // It was interrupted and has not met the exception yet, which would come on top.
+            inject::clear(py, ident);
+        }
     }
 
     /// The handler begins on the current thread. False when the call was cancelled before.

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._exceptions import Cancelled
 from ._final import Final
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class AsyncCall:
             self._sink.fail(exc)
 
     async def _drive(self) -> Chunk | None:
-        chunks = () if self._source is None else (_received(self._source),)
+        chunks = () if self._source is None else (self._received(self._source),)
         produced = self._entry.invoke(self._args, self._call, *chunks)
         if self._entry.kind in ("command", "client_stream"):
             result: Chunk = await produced
@@ -118,7 +119,24 @@ class AsyncCall:
                     await asyncio.sleep(0)
             return None
         finally:
+            # However it came to this, a cancellation from now on would only disturb the clean-up.
+            self._cancelled = True
             await produced.aclose()
+
+    async def _received(self, source: Source) -> AsyncIterator[Chunk]:
+        while True:
+            try:
+                chunk = source.take()
+            except StopAsyncIteration:
+                return
+            except Cancelled:
+                # The handler hears of it here, and need not be told again.
+                self._cancelled = True
+                raise
+            if chunk is None:
+                await _called_back(source.on_ready)
+            else:
+                yield chunk
 
 
 class AsyncRunner:
@@ -217,15 +235,3 @@ async def _called_back(register: Callable[[Callable[[], None]], None]) -> None:
 
     register(lambda: _call_soon(loop, resolve))
     await called
-
-
-async def _received(source: Source) -> AsyncIterator[Chunk]:
-    while True:
-        try:
-            chunk = source.take()
-        except StopAsyncIteration:
-            return
-        if chunk is None:
-            await _called_back(source.on_ready)
-        else:
-            yield chunk

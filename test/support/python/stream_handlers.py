@@ -343,6 +343,39 @@ async def slow_farewell_async(beacon: int, steps: int = 30):
             link.tell("ended", by="farewell", steps=step)
 
 
+@bidi_stream
+def slow_farewell_input(chunks, beacon: int, steps: int = 30):
+    """The same, from waiting for input."""
+    link = Beacon(beacon)
+    step = 0
+    try:
+        yield {"n": 0}
+        for _ in chunks:
+            pass
+    finally:
+        try:
+            for step in range(1, steps + 1):
+                time.sleep(0.005)
+        finally:
+            link.tell("ended", by="farewell", steps=step)
+
+
+@bidi_stream
+async def slow_farewell_input_async(chunks, beacon: int, steps: int = 30):
+    link = Beacon(beacon)
+    step = 0
+    try:
+        yield {"n": 0}
+        async for _ in chunks:
+            pass
+    finally:
+        try:
+            for step in range(1, steps + 1):
+                await asyncio.sleep(0.005)
+        finally:
+            link.tell("ended", by="farewell", steps=step)
+
+
 @command
 def busy_command(beacon: int):
     with Told(Beacon(beacon)) as link:
