@@ -102,7 +102,7 @@ impl Stream {
             Opening::Request(_) => None,
         };
         // However this ends, the request side ends with it.
-        let _closing = uplink.as_deref().map(Closing);
+        let _cancelling = uplink.as_deref().map(Cancelling);
         let call = async {
             let limit = deadlines.call.map(|end| end.saturating_duration_since(Instant::now()));
             let chunks = match open(&connection, opening, limit).await? {
@@ -122,15 +122,20 @@ impl Stream {
             finished = connection.until_closed(call) => finished,
             () = reached(deadlines.call) => Err(CallError::DeadlineExceeded),
         };
-        finished?.settle().await
+        let result = finished?.settle().await;
+        if let Some(uplink) = &uplink {
+            uplink.close();
+        }
+        result
     }
 }
 
-struct Closing<'a>(&'a Uplink);
+/// Cancels the request side of a stream, unless it is closed before.
+struct Cancelling<'a>(&'a Uplink);
 
-impl Drop for Closing<'_> {
+impl Drop for Cancelling<'_> {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.cancel();
     }
 }
 
@@ -147,12 +152,12 @@ async fn open(
     let mut client = connection.client();
     let chunks = match opening {
         Opening::Uplink(uplink, Shape::Client) if !uplink.peer_keeps_credit() => {
-            let request = connection.request_within(Messages(uplink), limit);
+            let request = exchange(connection, uplink, limit);
             let response = client.execute_client_stream(request).await?.into_inner();
             return Ok(Opened::Result(Box::new(response)));
         }
         Opening::Uplink(uplink, _) => {
-            client.execute_bidi_stream(connection.request_within(Messages(uplink), limit)).await
+            client.execute_bidi_stream(exchange(connection, uplink, limit)).await
         }
         Opening::Request(request) => match request.into_message() {
             Message::Execute(message) => {
@@ -164,6 +169,16 @@ async fn open(
         },
     };
     Ok(Opened::Chunks(Box::new(chunks?.into_inner())))
+}
+
+fn exchange(
+    connection: &Connection,
+    uplink: Arc<Uplink>,
+    limit: Option<Duration>,
+) -> tonic::Request<Messages> {
+    let mut request = connection.request_within(Messages(Arc::clone(&uplink)), limit);
+    uplink.reset_by(request.cancellation_handle());
+    request
 }
 
 /// A stream that has had its last chunk: neither time nor the end of the worker change that.

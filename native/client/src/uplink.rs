@@ -9,6 +9,7 @@ use snakepit_protocol::pb::{
 };
 use snakepit_protocol::{Credit, chunk_size};
 use tokio::sync::Notify;
+use tonic::CancellationHandle;
 
 use crate::{Request, Shape};
 
@@ -47,6 +48,7 @@ struct State {
     starved: bool,
     over: bool,
     writer: Option<Waker>,
+    reset: Option<CancellationHandle>,
 }
 
 enum Ending {
@@ -95,6 +97,7 @@ impl Uplink {
                 starved: false,
                 over: false,
                 writer: None,
+                reset: None,
             }),
             acknowledged: Notify::new(),
         })
@@ -163,9 +166,26 @@ impl Uplink {
         }
     }
 
+    /// What resets the request, should the call be cancelled.
+    pub(crate) fn reset_by(&self, reset: CancellationHandle) {
+        self.lock().reset = Some(reset);
+    }
+
     /// The call is over: nothing more is sent.
     pub(crate) fn close(&self) {
+        self.finish(drop);
+    }
+
+    /// The call is cancelled, unless it is over: nothing more is sent, and the peer must not take
+    /// that for the end of the input.
+    pub(crate) fn cancel(&self) {
+        self.finish(CancellationHandle::cancel);
+    }
+
+    fn finish(&self, reset: impl FnOnce(CancellationHandle)) {
         let mut state = self.lock();
+        // Before the writer learns of the end, which would be a good one.
+        state.reset.take().map(reset);
         state.over = true;
         state.start = None;
         state.chunks.clear();

@@ -1,7 +1,8 @@
-//! What the tests of the client share: a scripted [`peer`], runtimes to run in, and sinks.
+//! What the tests of the client share: a scripted [`peer`], the [`wire`] to it, runtimes to run in, and sinks.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod peer;
+pub mod wire;
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};

@@ -2,7 +2,7 @@
 //! that arrives to the test and sends what the test answers.
 
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -155,6 +155,15 @@ impl Peer {
         }
     }
 
+    pub fn socket(&self) -> PathBuf {
+        self.socket.clone()
+    }
+
+    /// Of this peer alone, and gone with it.
+    pub fn directory(&self) -> &Path {
+        self.socket.parent().unwrap()
+    }
+
     pub fn options(&self) -> Options {
         Options {
             target: format!("unix:{}", self.socket.display()),
@@ -206,9 +215,7 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         self.die();
-        if let Some(directory) = self.socket.parent() {
-            let _ = std::fs::remove_dir_all(directory);
-        }
+        let _ = std::fs::remove_dir_all(self.directory());
     }
 }
 
