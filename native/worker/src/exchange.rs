@@ -10,10 +10,10 @@ use crate::call::{CallState, Head};
 use crate::handlers::Job;
 use crate::inbox::Inbox;
 use crate::outbox::{Outbox, Outgoing};
+use crate::request::deadline;
 use crate::response;
-use crate::server::Worker;
-use crate::service::deadline;
 use crate::streaming::{self, Streaming};
+use crate::worker::Worker;
 
 /// Chunks of a stream on their way out.
 pub(crate) type Chunks = Outgoing<StreamResponse>;

@@ -15,9 +15,10 @@ use tonic::{Status, Streaming};
 
 use crate::call::CallState;
 use crate::outbox::{Outbox, Outgoing};
+use crate::request::{from_execute, from_session};
 use crate::response::{self, Failure};
-use crate::server::Worker;
-use crate::service::{from_execute, from_session};
+use crate::unary;
+use crate::worker::Worker;
 
 /// A large reply travels in parts of this size, between which small ones pass.
 const PART: usize = 64 * 1024;
@@ -83,7 +84,7 @@ impl Lane {
         let reply = Box::new(move |response| answer.send(response));
         let call = self.worker.calls.open(head);
         self.running().insert(id, Arc::clone(&call));
-        self.worker.start_unary(&call, args, reply);
+        unary::start(&self.worker, &call, args, reply);
     }
 
     fn send(self: &Arc<Self>, id: u64, response: ExecuteResponse) {

@@ -5,7 +5,8 @@
 //! ([`sink`]). Its chunks leave through a bounded [`outbox`]; those of the caller arrive in an
 //! [`inbox`], and an [`exchange`] holds the two together. [`call`] is what both sides know
 //! of it, and the one place where it is cancelled. [`value`] turns MessagePack into Python objects
-//! and back. [`process`] keeps the worker from outliving its parent, [`server`] ties it together.
+//! and back. [`worker`] is what all of them share, [`process`] keeps it from outliving its parent,
+//! [`server`] starts and stops it.
 
 mod call;
 mod dispatcher;
@@ -17,6 +18,7 @@ mod inject;
 mod lane;
 mod outbox;
 mod process;
+mod request;
 mod response;
 mod server;
 mod service;
@@ -24,6 +26,7 @@ mod sink;
 mod streaming;
 mod unary;
 mod value;
+mod worker;
 
 use pyo3::prelude::*;
 

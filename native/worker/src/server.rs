@@ -14,7 +14,7 @@ use snakepit_protocol::MESSAGE_OVERHEAD;
 use snakepit_protocol::pb::FILE_DESCRIPTOR_SET;
 use snakepit_protocol::pb::snakepit_bridge_server::SnakepitBridgeServer;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_stream::StreamExt;
@@ -26,6 +26,7 @@ use crate::call::Calls;
 use crate::dispatcher::Dispatcher;
 use crate::handlers::Handlers;
 use crate::service::Bridge;
+use crate::worker::Worker;
 use crate::{inject, process};
 
 /// After the parent has gone, a worker may take so long to end.
@@ -33,23 +34,6 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(1);
 
 /// Handlers that go on after the drain are given so long before the process ends under them.
 const LAST_HANDLERS: Duration = Duration::from_millis(100);
-
-/// What every part of the worker shares.
-#[derive(Debug)]
-pub(crate) struct Worker {
-    pub(crate) dispatcher: Dispatcher,
-    pub(crate) calls: Arc<Calls>,
-    /// Threads for sync handlers, and the main thread for those that need it.
-    pub(crate) handlers: Arc<Handlers>,
-    pub(crate) main_thread: Arc<Handlers>,
-    pub(crate) runtime: Handle,
-    pub(crate) max_message_size: usize,
-    pub(crate) started: Instant,
-    pub(crate) python_version: String,
-    pub(crate) draining: AtomicBool,
-    /// The parent has gone: there is nobody to serve.
-    stopped: Notify,
-}
 
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
@@ -143,14 +127,6 @@ pub(crate) fn serve(
     match result {
         Ok(result) => result.map_err(|error| PyOSError::new_err(error.to_string())),
         Err(_) => Err(PyOSError::new_err("the server thread failed")),
-    }
-}
-
-impl Worker {
-    /// Lets the main thread return from [`serve`].
-    fn stop(&self) {
-        self.handlers.stop();
-        self.main_thread.stop();
     }
 }
 

@@ -1,6 +1,6 @@
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use snakepit_protocol::pb::snakepit_bridge_server::SnakepitBridge;
@@ -13,12 +13,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::call::{CallState, Head};
 use crate::exchange::{Chunks, Opening, exchange, server_stream};
-use crate::handlers::Job;
 use crate::lane;
-use crate::response::{self, Failure};
-use crate::server::Worker;
+use crate::request::{from_execute, from_session};
+use crate::response;
 use crate::unary;
-use crate::unary::Reply;
+use crate::worker::Worker;
 
 /// The service of the contract.
 #[derive(Debug, Clone)]
@@ -40,62 +39,13 @@ impl Bridge {
             let _ = sender.send(response);
         });
         let call = CancelOnDrop(self.worker.calls.open(head));
-        self.worker.start_unary(&call.0, args, reply);
+        unary::start(&self.worker, &call.0, args, reply);
         receiver.await.map_err(|_| Status::internal("the handler thread failed on this call"))
     }
-}
 
-impl Bridge {
     fn stream(&self, (head, args): (Head, Vec<Entry>)) -> Chunks {
         server_stream(&self.worker, Opening::plain(head, args))
     }
-}
-
-impl Worker {
-    /// Queues a unary call; `reply` is called once, or dropped when the call is cancelled before.
-    pub(crate) fn start_unary(
-        self: &Arc<Self>,
-        state: &Arc<CallState>,
-        args: Vec<Entry>,
-        reply: Reply,
-    ) {
-        // The reply goes with the job, and is needed here when the job is not taken.
-        let reply = Arc::new(Mutex::new(Some(reply)));
-        let refused = Arc::clone(&reply);
-        let job: Job = {
-            let (worker, state) = (Arc::clone(self), Arc::clone(state));
-            Box::new(move |py, thread| {
-                if let Some(reply) = take(&reply) {
-                    unary::run(py, thread, &worker, state, &args, reply);
-                }
-            })
-        };
-        if let Err(failure) = self.submit(&state.head.command, job)
-            && let Some(reply) = take(&refused)
-        {
-            reply(response::failure(failure.into_plain_detail()));
-        }
-    }
-
-    /// Queues what runs `command`.
-    pub(crate) fn submit(&self, command: &str, job: Job) -> Result<(), Failure> {
-        if self.draining.load(Ordering::Acquire) {
-            return Err(Failure::Refused("draining", "the worker is stopping"));
-        }
-        let queue = match self.dispatcher.known(command) {
-            Some(handler) if handler.main_thread => &self.main_thread,
-            _ => &self.handlers,
-        };
-        if queue.submit(job) {
-            Ok(())
-        } else {
-            Err(Failure::Refused("busy", "too many calls wait for a thread of this worker"))
-        }
-    }
-}
-
-fn take(reply: &Mutex<Option<Reply>>) -> Option<Reply> {
-    reply.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 struct CancelOnDrop(Arc<CallState>);
@@ -189,45 +139,6 @@ impl SnakepitBridge for Bridge {
     ) -> Result<Response<Chunks>, Status> {
         exchange(&self.worker, request.into_inner()).await.map(Response::new)
     }
-}
-
-pub(crate) fn from_execute(request: ExecuteRequest) -> (Head, Vec<Entry>) {
-    let codec = request.codec();
-    let head = Head {
-        command: request.command,
-        request_id: request.request_id,
-        session_id: String::new(),
-        metadata: request.metadata,
-        codec,
-        deadline: deadline(request.timeout_ms),
-    };
-    (head, request.args)
-}
-
-pub(crate) fn from_session(request: SessionRequest) -> (Head, Vec<Entry>) {
-    let codec = request.codec();
-    let head = Head {
-        command: request.command,
-        request_id: request.request_id,
-        session_id: request.session_id,
-        metadata: request.metadata,
-        codec,
-        deadline: deadline(request.timeout_ms),
-    };
-    (head, request.args)
-}
-
-/// `time.monotonic()` at the end of `timeout_ms`.
-pub(crate) fn deadline(timeout_ms: i32) -> Option<f64> {
-    if timeout_ms <= 0 {
-        return None;
-    }
-    #[cfg(target_os = "macos")]
-    const CLOCK: nix::time::ClockId = nix::time::ClockId::CLOCK_UPTIME_RAW;
-    #[cfg(not(target_os = "macos"))]
-    const CLOCK: nix::time::ClockId = nix::time::ClockId::CLOCK_MONOTONIC;
-    let now = std::time::Duration::from(nix::time::clock_gettime(CLOCK).ok()?);
-    Some(now.as_secs_f64() + f64::from(timeout_ms) / 1000.0)
 }
 
 /// From /proc, in pages; 0 where there is none.

@@ -9,9 +9,9 @@ use crate::inbox::{Chunks, call_back};
 use crate::inject;
 use crate::outbox::Room;
 use crate::response::Failure;
-use crate::server::Worker;
 use crate::streaming::Pump;
 use crate::unary::{Reply, respond};
+use crate::worker::Worker;
 
 /// Where an async handler's answer goes: called by the asyncio loop, one method per thing that
 /// can happen there.

@@ -10,9 +10,9 @@ use crate::generator::{self, Step};
 use crate::inbox::{Chunks, Inbox};
 use crate::outbox::{Outbox, Room};
 use crate::response::{self, Failure};
-use crate::server::Worker;
 use crate::sink::Sink;
 use crate::value::{DictWriter, arguments};
+use crate::worker::Worker;
 
 /// A stream to run.
 pub(crate) struct Streaming {

@@ -1,20 +1,45 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use snakepit_protocol::pb::{Entry, ExecuteResponse};
 
 use crate::call::{Call, CallState};
 use crate::dispatcher::{Handler, Kind};
+use crate::handlers::Job;
 use crate::response::{self, Failure};
-use crate::server::Worker;
 use crate::sink::Sink;
 use crate::value::{DictWriter, arguments};
+use crate::worker::Worker;
 
 /// Takes the response of a unary call.
 pub(crate) type Reply = Box<dyn FnOnce(ExecuteResponse) + Send>;
 
+/// Queues a unary call; `reply` is called once, or dropped when the call is cancelled before.
+pub(crate) fn start(worker: &Arc<Worker>, state: &Arc<CallState>, args: Vec<Entry>, reply: Reply) {
+    // The reply goes with the job, and is needed here when the job is not taken.
+    let reply = Arc::new(Mutex::new(Some(reply)));
+    let refused = Arc::clone(&reply);
+    let job: Job = {
+        let (worker, state) = (Arc::clone(worker), Arc::clone(state));
+        Box::new(move |py, thread| {
+            if let Some(reply) = take(&reply) {
+                run(py, thread, &worker, state, &args, reply);
+            }
+        })
+    };
+    if let Err(failure) = worker.submit(&state.head.command, job)
+        && let Some(reply) = take(&refused)
+    {
+        reply(response::failure(failure.into_plain_detail()));
+    }
+}
+
+fn take(reply: &Mutex<Option<Reply>>) -> Option<Reply> {
+    reply.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
 /// Runs a unary call on a handler thread, or begins it on the asyncio loop.
-pub(crate) fn run(
+fn run(
     py: Python<'_>,
     thread: u64,
     worker: &Arc<Worker>,

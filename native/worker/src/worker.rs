@@ -1,0 +1,52 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::call::Calls;
+use crate::dispatcher::Dispatcher;
+use crate::handlers::{Handlers, Job};
+use crate::response::Failure;
+
+/// What every part of the worker shares.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) calls: Arc<Calls>,
+    /// Threads for sync handlers, and the main thread for those that need it.
+    pub(crate) handlers: Arc<Handlers>,
+    pub(crate) main_thread: Arc<Handlers>,
+    pub(crate) runtime: Handle,
+    pub(crate) max_message_size: usize,
+    pub(crate) started: Instant,
+    pub(crate) python_version: String,
+    pub(crate) draining: AtomicBool,
+    /// The parent has gone: there is nobody to serve.
+    pub(crate) stopped: Notify,
+}
+
+impl Worker {
+    /// Ends the threads; the main thread returns to whoever serves.
+    pub(crate) fn stop(&self) {
+        self.handlers.stop();
+        self.main_thread.stop();
+    }
+
+    /// Queues what runs `command`.
+    pub(crate) fn submit(&self, command: &str, job: Job) -> Result<(), Failure> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Failure::Refused("draining", "the worker is stopping"));
+        }
+        let queue = match self.dispatcher.known(command) {
+            Some(handler) if handler.main_thread => &self.main_thread,
+            _ => &self.handlers,
+        };
+        if queue.submit(job) {
+            Ok(())
+        } else {
+            Err(Failure::Refused("busy", "too many calls wait for a thread of this worker"))
+        }
+    }
+}
