@@ -48,11 +48,15 @@ defmodule Snakepit.OrphansTest do
     test "a worker that is still importing goes too" do
       beacon = Beacon.open()
       env = [BEACON: "#{beacon.port}"]
-      vm = OtherVM.start(python: [modules: ["hanging_import"], env: env])
+      tmp = OsProcess.tmp_dir()
+      python = [modules: ["hanging_import"], env: env]
+      vm = OtherVM.start([python: python], TMPDIR: tmp)
       assert_receive {:udp, _socket, _address, _port, os_pid}, 20_000
       os_pid = OsProcess.watch(String.to_integer(os_pid))
+      assert ["snakepit-" <> _] = File.ls!(tmp)
       OtherVM.signal(vm, "KILL")
       OsProcess.await_ends([os_pid])
+      assert File.ls!(tmp) == []
     end
 
     test "the workers of another one are not touched" do

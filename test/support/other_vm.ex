@@ -16,10 +16,10 @@ defmodule Snakepit.Test.OtherVM do
   @doc """
   Starts a VM that runs `Snakepit.Test.OtherVM.main/1` with a pool of these options.
   """
-  def start(options) do
-    paths = Enum.flat_map(~w(snakepit), &["-pa", "_build/test/lib/#{&1}/ebin"])
+  def start(options, env \\ []) do
+    paths = ["-pa", "_build/test/lib/snakepit/ebin"]
     main = "Snakepit.Test.OtherVM.main(#{inspect(options, limit: :infinity)})"
-    open("elixir", paths ++ ["-e", main], [])
+    open("elixir", paths ++ ["-e", main], env)
   end
 
   def open(program, args, env) do

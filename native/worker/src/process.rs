@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::sys::signal::{SigHandler, Signal, killpg, raise, signal};
@@ -13,6 +14,8 @@ struct Pipes {
     owner: Pid,
     from_parent: File,
     to_parent: File,
+    /// Where the worker listens, or will.
+    socket: Option<PathBuf>,
 }
 
 static PIPES: OnceLock<Pipes> = OnceLock::new();
@@ -33,9 +36,11 @@ static FAREWELL: Mutex<Farewell> = Mutex::new(Farewell::None);
 
 /// Makes the process the leader of its own group and takes the pipes to the parent aside:
 /// standard input becomes empty, and a stray `print` cannot be mistaken for a control line's
-/// beginning or end. To be called before any user code is imported; a second call does nothing.
+/// beginning or end. From now on neither the worker nor its `socket` outlives the parent. To be
+/// called before any user code is imported; a second call does nothing.
 #[pyfunction]
-pub(crate) fn claim_process() -> PyResult<()> {
+#[pyo3(signature = (socket=None))]
+pub(crate) fn claim_process(socket: Option<PathBuf>) -> PyResult<()> {
     if PIPES.get().is_some() {
         return Ok(());
     }
@@ -46,7 +51,7 @@ pub(crate) fn claim_process() -> PyResult<()> {
     dup2_stdin(File::open("/dev/null")?).map_err(io::Error::from)?;
     // Ctrl-C in the terminal of the parent is the parent's to act on.
     ignore_interrupt()?;
-    let _ = PIPES.set(Pipes { owner: getpid(), from_parent, to_parent });
+    let _ = PIPES.set(Pipes { owner: getpid(), from_parent, to_parent, socket });
     wake_with_parents_death();
     // From now on: what is imported next may take its time, or for ever.
     std::thread::Builder::new().name("snakepit-parent".to_owned()).spawn(watch_parent)?;
@@ -64,10 +69,22 @@ fn wake_with_parents_death() {}
 
 fn watch_parent() {
     wait_for_parent_to_go();
+    remove_socket();
     let farewell = std::mem::replace(&mut *lock(&FAREWELL), Farewell::Late);
     match farewell {
         Farewell::Some(farewell) => farewell(),
         Farewell::None | Farewell::Late => end_group(),
+    }
+}
+
+/// What the parent would have cleared away: the socket, and with the last one its directory.
+fn remove_socket() {
+    let Some(socket) = PIPES.get().and_then(|pipes| pipes.socket.as_ref()) else {
+        return;
+    };
+    let _ = std::fs::remove_file(socket);
+    if let Some(directory) = socket.parent() {
+        let _ = std::fs::remove_dir(directory);
     }
 }
 

@@ -96,7 +96,7 @@ pub(crate) fn serve(
         }
     });
     let orphaned = Arc::new(AtomicBool::new(false));
-    watch_parent(&worker, &orphaned, config.socket.clone());
+    watch_parent(&worker, &orphaned);
     let drain = Duration::from_millis(config.shutdown_timeout_ms);
     let served = Arc::clone(&worker);
     let io = std::thread::Builder::new().name("snakepit-io".to_owned()).spawn(move || {
@@ -236,27 +236,16 @@ fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Without its parent the worker stops what runs and ends, and takes its children with it.
-fn watch_parent(worker: &Arc<Worker>, orphaned: &Arc<AtomicBool>, socket: Option<String>) {
+fn watch_parent(worker: &Arc<Worker>, orphaned: &Arc<AtomicBool>) {
     let (worker, orphaned) = (Arc::clone(worker), Arc::clone(orphaned));
     process::when_parent_goes(move || {
         orphaned.store(true, Ordering::Release);
-        if let Some(socket) = socket {
-            remove_socket(Path::new(&socket));
-        }
         worker.draining.store(true, Ordering::Release);
         worker.calls.cancel_all();
         worker.stopped.notify_one();
         std::thread::sleep(ORPHAN_GRACE);
         process::end_group();
     });
-}
-
-/// What the parent would have cleared away: the socket, and with the last one its directory.
-fn remove_socket(socket: &Path) {
-    let _ = std::fs::remove_file(socket);
-    if let Some(directory) = socket.parent() {
-        let _ = std::fs::remove_dir(directory);
-    }
 }
 
 fn json_string(text: &str) -> String {

@@ -6,9 +6,9 @@ from ._dispatcher import Dispatcher
 
 version: str
 
-def claim_process() -> None:
-    """Makes a process group, takes the standard input and output, and ties the worker's life to
-    its parent's."""
+def claim_process(socket: str | None = None) -> None:
+    """Makes a process group, takes the standard input and output, and ties the worker's life,
+    and that of its socket, to its parent's."""
 
 def tell_parent(json: str) -> None:
     """Writes a control line, a JSON object with the key ``event``, to the parent process."""

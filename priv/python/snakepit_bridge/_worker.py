@@ -41,7 +41,7 @@ def _serve(options: Options) -> int:
     if native is None:
         return 1
     # First of all: what is imported from here on may print, and may start processes.
-    native.claim_process()
+    native.claim_process(options.socket)
     _forward_logs(native)
     # Taken out of the environment, which the handlers and their child processes can read.
     config = {**options.server_config(), "token": os.environ.pop("SNAKEPIT_TOKEN", None)}

@@ -20,7 +20,7 @@ class FakeNative:
         self.commands = None
         self.failure = None
 
-    def claim_process(self):
+    def claim_process(self, socket):
         self.steps.append("claim_process")
 
     def serve(self, dispatcher, config):
