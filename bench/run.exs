@@ -9,7 +9,7 @@ for file <- ~w(questions summary machine facade bare grpcio rounds expectations 
 alias Bench.{Bare, Expectations, Facade, Grpcio, Machine, Pools, Questions, Report, Rounds}
 
 quick? = System.get_env("BENCH_QUICK") not in [nil, "", "0"]
-{rounds, tries, share} = if quick?, do: {3, 2, 0.5}, else: {9, 2, 1.0}
+{rounds, tries, share} = if quick?, do: {3, 1, 0.4}, else: {9, 2, 1.0}
 
 python = Path.expand(".venv/bin/python")
 machine = Machine.describe(python)
@@ -19,6 +19,7 @@ bare = Bare.build!()
 questions = Questions.all(share)
 directory = Path.join(System.tmp_dir!(), "snakepit-bench-#{System.pid()}")
 File.mkdir_p!(directory)
+System.at_exit(fn _status -> File.rm_rf!(directory) end)
 servers = Grpcio.start!(python, directory)
 chosen = Grpcio.choose(questions, servers, python, tries)
 
@@ -39,7 +40,6 @@ chosen = Grpcio.choose(questions, servers, python, tries)
   end)
 
 Grpcio.stop(servers)
-File.rm_rf!(directory)
 
 callers = Enum.find(questions, &(&1.key == :callers))
 pool = Map.merge(pool, Pools.start_and_idle(rounds))
