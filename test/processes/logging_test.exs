@@ -84,6 +84,15 @@ defmodule Snakepit.LoggingTest do
     end
   end
 
+  test "lines of threads that print at the same time stay whole", %{pool: pool} do
+    {:ok, _} = Snakepit.execute("print_together", %{threads: 4, lines: 50}, pool: pool)
+
+    for thread <- 0..3, n <- 0..49 do
+      line = "thread #{thread} line #{n}"
+      assert_receive {:log, ^line, _metadata}, 5_000
+    end
+  end
+
   test "stdout and stderr arrive too", %{pool: pool, id: id} do
     {:ok, _} = Snakepit.execute("write_both", %{}, pool: pool)
     assert_receive {:log, "to stdout", %{worker_id: ^id, level: :info}}, 5_000

@@ -42,7 +42,7 @@ def _serve(options: Options) -> int:
         return 1
     # First of all: what is imported from here on may print, and may start processes.
     native.claim_process(options.socket)
-    _forward_logs(native)
+    _connect_output(native)
     # Taken out of the environment, which the handlers and their child processes can read.
     config = {**options.server_config(), "token": os.environ.pop("SNAKEPIT_TOKEN", None)}
     dispatcher = _start(options)
@@ -58,8 +58,15 @@ def _serve(options: Options) -> int:
     return 0
 
 
-def _forward_logs(native: Any) -> None:
+def _connect_output(native: Any) -> None:
+    """Has lines leave whole and at once, and passes on what is logged."""
     from ._logs import forward
+
+    # Unbuffered, as the parent starts us, a line and its end are two writes: those of other
+    # threads would come in between.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True, write_through=False)
 
     def request_id() -> str | None:
         aio = sys.modules.get("snakepit_bridge._aio")

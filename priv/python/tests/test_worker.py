@@ -35,7 +35,7 @@ class FakeNative:
 def native(registry, monkeypatch):
     native = FakeNative()
     monkeypatch.setattr(_worker, "_native", lambda: native)
-    monkeypatch.setattr(_worker, "_forward_logs", lambda native: native.steps.append("logs"))
+    monkeypatch.setattr(_worker, "_connect_output", lambda native: native.steps.append("logs"))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delenv("SNAKEPIT_TOKEN", raising=False)
     return native

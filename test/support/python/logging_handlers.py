@@ -61,6 +61,20 @@ def log_among_prints(count: int, size: int):
         logger.warning(str(n % 10) * size)
     done.set()
     thread.join()
+    os.write(1, b"\n")
+
+
+@command
+def print_together(threads: int, lines: int):
+    def talk(name):
+        for n in range(lines):
+            print(f"thread {name} line {n}")
+
+    talkers = [threading.Thread(target=talk, args=(name,)) for name in range(threads)]
+    for each in talkers:
+        each.start()
+    for each in talkers:
+        each.join()
 
 
 @command
