@@ -2,8 +2,9 @@
 
 import os
 
-from snakepit_bridge import Context, command, on_session_end, stream
 from test_handlers import Beacon
+
+from snakepit_bridge import Context, command, on_session_end, stream
 
 
 @command

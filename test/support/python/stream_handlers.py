@@ -322,8 +322,9 @@ def slow_farewell(beacon: int, steps: int = 30):
             yield {"n": 0}
     finally:
         try:
-            for step in range(1, steps + 1):
+            while step < steps:
                 time.sleep(0.005)
+                step += 1
         finally:
             link.tell("ended", by="farewell", steps=step)
 
@@ -337,8 +338,9 @@ async def slow_farewell_async(beacon: int, steps: int = 30):
             yield {"n": 0}
     finally:
         try:
-            for step in range(1, steps + 1):
+            while step < steps:
                 await asyncio.sleep(0.005)
+                step += 1
         finally:
             link.tell("ended", by="farewell", steps=step)
 
@@ -354,8 +356,9 @@ def slow_farewell_input(chunks, beacon: int, steps: int = 30):
             pass
     finally:
         try:
-            for step in range(1, steps + 1):
+            while step < steps:
                 time.sleep(0.005)
+                step += 1
         finally:
             link.tell("ended", by="farewell", steps=step)
 
@@ -370,8 +373,9 @@ async def slow_farewell_input_async(chunks, beacon: int, steps: int = 30):
             pass
     finally:
         try:
-            for step in range(1, steps + 1):
+            while step < steps:
                 await asyncio.sleep(0.005)
+                step += 1
         finally:
             link.tell("ended", by="farewell", steps=step)
 
@@ -393,8 +397,9 @@ def polite_command(ctx: Context, beacon: int, steps: int = 30):
         pass
     step = 0
     try:
-        for step in range(1, steps + 1):
+        while step < steps:
             time.sleep(0.005)
+            step += 1
     finally:
         link.tell("ended", by="farewell", steps=step)
 
