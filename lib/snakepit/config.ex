@@ -22,10 +22,17 @@ defmodule Snakepit.Config do
   ]
 
   @recycle [
-    max_age: [type: :milliseconds, doc: "lifetime of a worker"],
-    max_requests: [type: :pos_integer, doc: "calls a worker serves"],
-    max_rss_mb: [type: :pos_integer, doc: "memory a worker may hold"],
-    jitter: [type: :fraction, default: 0.1, doc: "how far each limit is spread between workers"]
+    max_age: [type: :milliseconds, doc: "how long a worker lives"],
+    max_requests: [type: :pos_integer, doc: "calls and streams a worker serves"],
+    max_rss_mb: [
+      type: :pos_integer,
+      doc: "resident memory of a worker in MiB, looked at with every health check"
+    ],
+    jitter: [
+      type: :fraction,
+      default: 0.1,
+      doc: "how far below its limit a worker may be replaced, different for each"
+    ]
   ]
 
   @schema [
@@ -93,7 +100,7 @@ defmodule Snakepit.Config do
     recycle: [
       type: {:or, [{:in, [false]}, {:keyword, @recycle}]},
       default: false,
-      doc: "when workers are replaced by fresh ones"
+      doc: "when workers are replaced by fresh ones, see below"
     ],
     session_affinity: [
       type: {:in, [:hint, :strict_queue, :strict_fail_fast]},
@@ -126,6 +133,23 @@ defmodule Snakepit.Config do
   ## The `:python` option
 
   #{Snakepit.Schema.docs(@python)}
+
+  ## The `:health` option
+
+  #{Snakepit.Schema.docs(@health)}
+
+  ## The `:recycle` option
+
+  #{Snakepit.Schema.docs(@recycle)}
+
+  A worker that has reached one of these limits is replaced: a successor is started, and only when
+  it is ready the old worker gets no more calls, finishes those it has, and ends. There
+  are never fewer ready workers than `:pool_size`, and no call is lost. As the old worker serves
+  until then, the limits are exceeded by what comes in the meantime.
+
+  A worker on which sessions live (see `Snakepit.Session`) goes on to serve these alone, and ends
+  with the last of them. It waits as long as `:session_ttl`; sessions that are still in use
+  then are lost. With `session_affinity: :hint` it does not wait for them.
 
   ## Application environment
 

@@ -73,8 +73,12 @@ defmodule Snakepit.GRPCWorker do
   """
   @spec get_info(worker()) :: {:ok, map()} | {:error, Error.reason()}
   def get_info(worker) do
-    with {:ok, pool, index} <- locate(worker),
-         do: {:ok, pool |> Pool.Stats.workers() |> Enum.at(index)}
+    with {:ok, pool, index} <- locate(worker) do
+      case Pool.Shared.worker(pool, index) do
+        nil -> {:error, :grpc_unavailable}
+        row -> {:ok, Pool.Stats.worker(pool.slots, index, row)}
+      end
+    end
   end
 
   @doc """

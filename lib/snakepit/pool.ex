@@ -29,7 +29,19 @@ defmodule Snakepit.Pool do
   use Supervisor
 
   alias Snakepit.{Config, Error, GRPC, Request}
-  alias Snakepit.Pool.{Drain, Gate, Lease, Server, SessionKeeper, Sessions, Shared, Slots}
+
+  alias Snakepit.Pool.{
+    Drain,
+    Gate,
+    Lease,
+    Recycler,
+    Server,
+    SessionKeeper,
+    Sessions,
+    Shared,
+    Slots
+  }
+
   alias Snakepit.Pool.WorkerSupervisor
 
   @default_timeout 30_000
@@ -63,7 +75,9 @@ defmodule Snakepit.Pool do
       {Server, config},
       {WorkerSupervisor, config},
       {Gate, config},
-      {Drain, config}
+      {Drain, config},
+      # Last, so that nobody is replaced while the pool stops.
+      {Recycler, config}
     ]
 
     Supervisor.init(children, strategy: :rest_for_one)

@@ -357,8 +357,14 @@ defmodule Snakepit.SessionTest do
         for n <- 1..10_000, do: {:ok, %{"n" => 1}} = count(pool, "session-#{n}")
       end)
 
-    assert created < 5_000_000
-    assert called < 15_000_000
+    {plain, _} =
+      :timer.tc(fn ->
+        for _n <- 1..10_000, do: {:ok, _} = Snakepit.execute("ping", %{}, pool: pool)
+      end)
+
+    # Measured beside each other, as the machine may have much else to do.
+    assert created < 5 * plain
+    assert called < 5 * plain
     words = :ets.info(sessions.rows, :memory) - before
     assert words * :erlang.system_info(:wordsize) < 10_000 * 250
 

@@ -35,6 +35,8 @@ defmodule Snakepit.Pool.Drain do
   @impl true
   def terminate(_reason, pool) do
     Server.drain(pool.server, pool.config.shutdown_timeout)
-    for %{pid: pid} when is_pid(pid) <- Shared.workers(pool), do: GRPCWorker.stop_process(pid)
+
+    for {_index, %{pid: pid}} when is_pid(pid) <- Shared.workers(pool),
+        do: GRPCWorker.stop_process(pid)
   end
 end

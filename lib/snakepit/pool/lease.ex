@@ -45,6 +45,7 @@ defmodule Snakepit.Pool.Lease do
     with {:ok, slot} <- taken do
       case Shared.channel(pool, Slots.worker(pool.slots, slot)) do
         {:ok, channel} ->
+          report_due(pool, Slots.worker(pool.slots, slot))
           {:ok, %__MODULE__{pool: pool, slot: slot, token: token, channel: channel}}
 
         # The worker went down in between. Nothing was sent, so another one may do it.
@@ -93,7 +94,23 @@ defmodule Snakepit.Pool.Lease do
 
     # Whoever begins to wait raises the flag first and looks for a slot then; here the
     # slot is freed first and the flag read then. One of the two sees the other.
-    if Slots.waiting?(slots), do: send(server, {:slot_free, Slots.worker(slots, slot)})
+    # It is the same with a worker that drains.
+    worker = Slots.worker(slots, slot)
+
+    if Slots.waiting?(slots) or Slots.draining?(slots, worker),
+      do: send(server, {:slot_free, worker})
+
+    :ok
+  end
+
+  # The call that uses up what a worker may serve says so itself; the worker serves on until its
+  # successor is there.
+  defp report_due(%{config: %{recycle: false}}, _worker), do: :ok
+
+  defp report_due(%{slots: slots, server: server} = pool, worker) do
+    if Slots.used_up?(slots, worker),
+      do: send(server, {:recycler, {:used_up, worker, Shared.incarnation(pool, worker)}})
+
     :ok
   end
 
@@ -116,7 +133,7 @@ defmodule Snakepit.Pool.Lease do
   defp wait(pool, target, token, start, request, manner) do
     {patience, expired} = patience(request, pool.config.queue_timeout)
     monitor = Process.monitor(pool.server, alias: :reply_demonitor)
-    send(pool.server, {:checkout, monitor, token, start, target, manner})
+    send(pool.server, {:checkout, monitor, {token, start}, target, manner})
 
     receive do
       {^monitor, answer} -> answer

@@ -45,11 +45,11 @@ defmodule Snakepit.Pool.Queue do
   end
 
   @doc """
-  Who is next for a slot of `worker`.
+  Who of those that wait for one of `targets` is next.
   """
-  @spec peek(t(), Snakepit.Pool.Slots.worker()) :: {token(), term()} | nil
-  def peek(%__MODULE__{lines: lines}, worker) do
-    [:any, worker]
+  @spec peek(t(), [target()]) :: {token(), term()} | nil
+  def peek(%__MODULE__{lines: lines}, targets) do
+    targets
     |> Enum.filter(&is_map_key(lines, &1))
     |> Enum.map(&:gb_trees.smallest(Map.fetch!(lines, &1)))
     |> Enum.min(fn -> {nil, nil} end)

@@ -5,11 +5,11 @@ defmodule Snakepit.Pool.Roster do
   # and is taken away after it stopped being so.
 
   alias Snakepit.GRPC
-  alias Snakepit.Pool.{SessionKeeper, Shared, Slots}
+  alias Snakepit.Pool.{SessionKeeper, SessionTable, Shared, Slots}
 
   @spec ready(Shared.t(), Slots.worker(), GRPC.Channel.t(), map()) :: :ok
   def ready(pool, index, channel, info) do
-    incarnation = incarnation(pool, index, info)
+    {incarnation, info} = incarnation(pool, index, info)
     Shared.put_worker(pool, index, channel, Map.put(info, :state, :ready), incarnation)
     Slots.put_state(pool.slots, index, :ready)
   end
@@ -47,11 +47,55 @@ defmodule Snakepit.Pool.Roster do
   nobody waits for that.
   """
   @spec reachable?(Shared.t(), Slots.target()) :: boolean()
-  def reachable?(pool, :any), do: Enum.any?(indices(pool), &reachable?(pool, &1))
-  def reachable?(pool, index), do: Slots.state(pool.slots, index) != :failing
+  def reachable?(pool, :any),
+    do: Enum.any?(indices(pool), &(Slots.state(pool.slots, &1) in [:starting, :ready]))
+
+  def reachable?(pool, index), do: Slots.state(pool.slots, index) in [:starting, :ready, :leaving]
 
   @spec all_ready?(Shared.t()) :: boolean()
-  def all_ready?(pool), do: Enum.all?(indices(pool), &Slots.ready?(pool.slots, &1))
+  def all_ready?(pool), do: length(ready_workers(pool)) >= pool.config.pool_size
+
+  @spec ready_workers(Shared.t()) :: [Slots.worker()]
+  def ready_workers(pool), do: Enum.filter(indices(pool), &Slots.ready?(pool.slots, &1))
+
+  @spec vacant_place(Shared.t()) :: Slots.worker() | nil
+  def vacant_place(pool), do: Enum.find(indices(pool), &(Slots.state(pool.slots, &1) == :vacant))
+
+  # -- the way out of a worker
+
+  @doc """
+  The worker is given only calls in sessions that live on it.
+  """
+  @spec leaving(Shared.t(), Slots.worker()) :: :ok
+  def leaving(pool, index) do
+    Slots.put_limit(pool.slots, index, 0)
+    Slots.put_state(pool.slots, index, :leaving)
+    Shared.put_state(pool, index, :leaving)
+  end
+
+  @doc """
+  Do sessions live on the worker that rely on it?
+  """
+  @spec needed?(Shared.t(), Slots.worker()) :: boolean()
+  def needed?(%{config: %{session_affinity: :hint}}, _index), do: false
+
+  def needed?(pool, index),
+    do: SessionTable.any?(pool.sessions, index, Shared.incarnation(pool, index))
+
+  @doc """
+  The worker is given no calls; those that run go on.
+  """
+  @spec draining(Shared.t(), Slots.worker()) :: :ok
+  def draining(pool, index), do: down(pool, index, :draining, %{})
+
+  @doc """
+  The worker has no process.
+  """
+  @spec vacant(Shared.t(), Slots.worker()) :: :ok
+  def vacant(pool, index) do
+    down(pool, index, :vacant, %{})
+    Shared.clear_worker(pool, index)
+  end
 
   # The process of the worker is gone, and all that it knew.
   defp down(pool, index, state, info) do
@@ -66,11 +110,12 @@ defmodule Snakepit.Pool.Roster do
   defp incarnation(pool, index, info) do
     case {Shared.incarnation(pool, index), Shared.worker(pool, index)} do
       {incarnation, %{started_at: before}} when incarnation != 0 and before == info.started_at ->
-        incarnation
+        {incarnation, info}
 
       {_none, row} ->
         if row.started_at != nil, do: Slots.count(pool.slots, :restarts)
-        System.unique_integer([:positive])
+        info = Map.put(info, :requests_before, Slots.requests(pool.slots, index))
+        {System.unique_integer([:positive]), info}
     end
   end
 

@@ -6,15 +6,17 @@ defmodule Snakepit.Pool.Server do
   use GenServer
 
   alias Snakepit.{Config, Error, GRPC}
-  alias Snakepit.Pool.{Queue, Roster, SessionKeeper, SessionTable, Shared, Slots}
+  alias Snakepit.Pool.{Queue, Roster, SessionKeeper, SessionTable, Shared, Slots, Waiting}
   alias Snakepit.Worker.Directory
 
   @predecessor_timeout 1_000
 
   defstruct [
     :pool,
+    :recycler,
     queue: Queue.new(),
     workers: %{},
+    retiring: %{},
     awaiting: [],
     draining: false,
     drainer: nil
@@ -68,6 +70,25 @@ defmodule Snakepit.Pool.Server do
     :exit, _server_gone -> :ok
   end
 
+  @doc """
+  Names the process that replaces workers. Returns those that are on their way out.
+  """
+  @spec recycled_by(pid(), pid()) :: [Slots.worker()]
+  def recycled_by(server, recycler), do: GenServer.call(server, {:recycled_by, recycler})
+
+  @doc """
+  Gives a worker no more calls but those in its sessions, and when these are over none. The
+  recycler gets `{:drained, worker}` when the last call has ended.
+  """
+  @spec retire(pid(), Slots.worker()) :: :ok
+  def retire(server, worker), do: GenServer.call(server, {:retire, worker})
+
+  @doc """
+  The worker has no process of any kind any more.
+  """
+  @spec vacate(pid(), Slots.worker()) :: :ok
+  def vacate(server, worker), do: GenServer.call(server, {:vacate, worker})
+
   @impl true
   def init(config) do
     # So that terminate/2 runs and the directory goes away.
@@ -101,19 +122,13 @@ defmodule Snakepit.Pool.Server do
   end
 
   @impl true
-  def handle_call({:leave_queue, token, why}, _from, state) do
-    case Queue.pop(state.queue, token) do
-      {_entry, queue} ->
-        Slots.add_waiting(state.pool.slots, -1)
-
-        Slots.count(
-          state.pool.slots,
-          if(why == :queue_timeout, do: :queue_timeouts, else: :timeouts)
-        )
-
+  def handle_call({:leave_queue, token, why}, _from, %{pool: pool} = state) do
+    case Waiting.leave(state.queue, pool, token) do
+      {:ok, queue} ->
+        Slots.count(pool.slots, if(why == :queue_timeout, do: :queue_timeouts, else: :timeouts))
         {:reply, :left, %{state | queue: queue}}
 
-      nil ->
+      :error ->
         {:reply, :not_queued, state}
     end
   end
@@ -127,6 +142,25 @@ defmodule Snakepit.Pool.Server do
          do: send(pid, {:suspect, channel})
 
     {:reply, :ok, state}
+  end
+
+  def handle_call({:recycled_by, recycler}, _from, state) do
+    state = %{state | recycler: recycler}
+    Enum.each(Map.keys(state.retiring), &report_drained(state, &1))
+    {:reply, Map.keys(state.retiring), state}
+  end
+
+  def handle_call({:retire, index}, _from, %{pool: pool, retiring: retiring} = state) do
+    Roster.leaving(pool, index)
+    news = {:retire_now, index, Shared.incarnation(pool, index)}
+    Process.send_after(self(), news, pool.config.session_ttl)
+    {:reply, :ok, drain_worker(%{state | retiring: Map.put(retiring, index, :leaving)}, index)}
+  end
+
+  def handle_call({:vacate, index}, _from, state) do
+    Roster.vacant(state.pool, index)
+    retiring = Map.delete(state.retiring, index)
+    {:reply, :ok, %{state | retiring: retiring, workers: Map.delete(state.workers, index)}}
   end
 
   def handle_call(:queued, _from, state), do: {:reply, Queue.size(state.queue), state}
@@ -158,21 +192,24 @@ defmodule Snakepit.Pool.Server do
 
   def handle_info({{:caller_gone, token}, _monitor, :process, _pid, _reason}, state) do
     state =
-      case Queue.pop(state.queue, token) do
-        {_entry, queue} ->
-          Slots.add_waiting(state.pool.slots, -1)
-          %{state | queue: queue}
-
-        nil ->
-          state
+      case Waiting.leave(state.queue, state.pool, token) do
+        {:ok, queue} -> %{state | queue: queue}
+        :error -> state
       end
 
     freed = Slots.reap(state.pool.slots, token)
     {:noreply, Enum.reduce(freed, state, &serve(&2, &1))}
   end
 
-  def handle_info({:checkout, reply_to, token, start, target, manner}, state),
-    do: {:noreply, checkout(state, reply_to, token, start, target, manner)}
+  def handle_info({:checkout, reply_to, _caller, _target, _manner}, %{draining: true} = state) do
+    Waiting.refuse(reply_to, :draining)
+    {:noreply, state}
+  end
+
+  def handle_info({:checkout, reply_to, caller, target, manner}, state) do
+    queue = Waiting.checkout(state.queue, state.pool, reply_to, caller, target, manner)
+    {:noreply, %{state | queue: queue}}
+  end
 
   def handle_info({:slot_free, worker}, state), do: {:noreply, serve(state, worker)}
 
@@ -198,6 +235,21 @@ defmodule Snakepit.Pool.Server do
     end
   end
 
+  # What a worker does that the recycler wants to know.
+  def handle_info({:recycler, news}, state) do
+    if state.recycler, do: send(state.recycler, news)
+    {:noreply, state}
+  end
+
+  def handle_info({:sessions_over, index}, state), do: {:noreply, drain_worker(state, index)}
+
+  # It has waited for its sessions long enough.
+  def handle_info({:retire_now, index, incarnation}, state) do
+    if Shared.incarnation(state.pool, index) == incarnation,
+      do: {:noreply, drain_worker(state, index, :now)},
+      else: {:noreply, state}
+  end
+
   def handle_info(_late_reply, state), do: {:noreply, state}
 
   @impl true
@@ -206,78 +258,39 @@ defmodule Snakepit.Pool.Server do
     Directory.remove(pool.directory)
   end
 
-  # -- the queue
-
-  defp checkout(%{draining: true} = state, reply_to, _token, _start, _target, _manner),
-    do: refuse(state, reply_to, :draining)
-
-  defp checkout(state, reply_to, token, start, target, manner) do
-    %{pool: %{slots: slots, config: config}} = state
-    Slots.add_waiting(slots, 1)
-
-    with false <- Queue.waiting?(state.queue, target),
-         {:ok, slot} <- Slots.claim(slots, target, token, start, skip(state.queue, target)) do
-      grant(state, reply_to, slot)
-    else
-      _full ->
-        cond do
-          not Roster.reachable?(state.pool, target) ->
-            Slots.add_waiting(slots, -1)
-            refuse(state, reply_to, :grpc_unavailable)
-
-          manner == :at_once ->
-            Slots.add_waiting(slots, -1)
-            refuse(state, reply_to, :worker_busy)
-
-          Queue.size(state.queue) >= config.queue_limit ->
-            Slots.add_waiting(slots, -1)
-            Slots.count(slots, :rejected)
-            refuse(state, reply_to, :pool_saturated)
-
-          true ->
-            %{state | queue: Queue.push(state.queue, target, token, reply_to)}
-        end
-    end
-  end
-
-  defp skip(_queue, worker) when is_integer(worker), do: []
-  defp skip(queue, :any), do: Queue.wanted(queue)
-
-  # Gives the free slots of a worker to those that wait for it.
   defp serve(%{draining: true} = state, _worker), do: answer_drainer(state)
 
-  defp serve(%{pool: %{slots: slots}} = state, worker) do
-    with {token, reply_to} <- Queue.peek(state.queue, worker),
-         {:ok, slot} <- Slots.claim(slots, worker, token, 0, []) do
-      {_entry, queue} = Queue.pop(state.queue, token)
-      %{state | queue: queue} |> grant(reply_to, slot) |> serve(worker)
-    else
-      _nobody_or_full -> state
-    end
+  defp serve(%{pool: pool} = state, worker) do
+    report_drained(state, worker)
+    %{state | queue: Waiting.serve(state.queue, pool, worker)}
   end
 
-  defp grant(state, reply_to, slot) do
-    Slots.add_waiting(state.pool.slots, -1)
-    send(reply_to, {reply_to, {:ok, slot}})
-    state
-  end
-
-  defp refuse(state, reply_to, reason) do
-    send(reply_to, {reply_to, {:error, reason}})
-    state
-  end
-
-  defp refuse_all(state, target, reason) do
-    {entries, queue} = Queue.pop_all(state.queue, target)
-    Slots.add_waiting(state.pool.slots, -length(entries))
-    Enum.reduce(entries, %{state | queue: queue}, &refuse(&2, &1, reason))
-  end
+  defp refuse_all(state, target, reason),
+    do: %{state | queue: Waiting.refuse_all(state.queue, state.pool, target, reason)}
 
   # -- workers
+
+  # It was found to be sound after all.
+  defp worker_news(%{retiring: retiring} = state, index, pid, {:ready, channel, info})
+       when is_map_key(retiring, index) do
+    if retiring[index] == :leaving do
+      Roster.ready(state.pool, index, channel, info)
+      Roster.leaving(state.pool, index)
+    end
+
+    state |> watch(index, pid) |> serve(index)
+  end
+
+  # Its process has ended by itself, before its time or while it was stopped.
+  defp worker_news(%{retiring: retiring} = state, index, pid, _down)
+       when is_map_key(retiring, index) do
+    state |> watch(index, pid) |> drain_worker(index, :now)
+  end
 
   defp worker_news(state, index, pid, {:ready, channel, info}) do
     state = watch(state, index, pid)
     Roster.ready(state.pool, index, channel, info)
+    if state.recycler, do: send(state.recycler, {:ready, index})
     state |> serve(index) |> answer_awaiting()
   end
 
@@ -299,6 +312,25 @@ defmodule Snakepit.Pool.Server do
   defp watch(%{workers: workers} = state, index, pid) do
     if workers[index] != pid, do: Process.monitor(pid, tag: {:worker_gone, index})
     %{state | workers: Map.put(workers, index, pid)}
+  end
+
+  # A worker that leaves serves its sessions; when they are over it drains, and then it ends.
+  defp drain_worker(state, index, patience \\ :wait) do
+    if state.retiring[index] == :leaving and
+         (patience == :now or not Roster.needed?(state.pool, index)) do
+      Roster.draining(state.pool, index)
+      state = %{state | retiring: Map.put(state.retiring, index, :draining)}
+      report_drained(state, index)
+      refuse_all(state, index, :grpc_unavailable)
+    else
+      state
+    end
+  end
+
+  defp report_drained(%{retiring: retiring, pool: pool} = state, index) do
+    if retiring[index] == :draining and state.recycler != nil and
+         Slots.in_flight(pool.slots, index) == 0,
+       do: send(state.recycler, {:drained, index})
   end
 
   defp answer_awaiting(state) do

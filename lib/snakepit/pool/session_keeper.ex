@@ -27,13 +27,13 @@ defmodule Snakepit.Pool.SessionKeeper do
 
   @spec start_link(Config.t()) :: GenServer.on_start()
   def start_link(%Config{} = config),
-    do: GenServer.start_link(__MODULE__, config, name: name(config.name))
+    do: GenServer.start_link(__MODULE__, config)
 
   @doc """
   The sessions of the pool, for its new server: all workers there were are gone.
   """
   @spec open(atom()) :: SessionTable.t()
-  def open(pool_name), do: GenServer.call(name(pool_name), :open)
+  def open(pool_name), do: pool_name |> key() |> :persistent_term.get() |> GenServer.call(:open)
 
   @doc """
   Begins a session, unless it is there. One that was lost begins again only if `anew`.
@@ -69,10 +69,13 @@ defmodule Snakepit.Pool.SessionKeeper do
     :exit, _gone -> {:error, :grpc_unavailable}
   end
 
-  defp name(pool_name), do: Module.concat(__MODULE__, pool_name)
+  # Unlike a registered name it is free at once when all of the pool was killed.
+  defp key(pool_name), do: {__MODULE__, pool_name}
 
   @impl true
   def init(config) do
+    Process.flag(:trap_exit, true)
+    :persistent_term.put(key(config.name), self())
     interval = config.session_ttl |> div(4) |> max(@shortest_interval) |> min(@longest_interval)
     state = %__MODULE__{config: config, sessions: SessionTable.new(), interval: interval}
     {:ok, tick(state)}
@@ -130,10 +133,17 @@ defmodule Snakepit.Pool.SessionKeeper do
 
   def handle_info({:DOWN, monitor, :process, _pid, result}, state) do
     {waiting, ending} = SessionEnd.ended(state.ending, monitor, result)
+    state = if SessionEnd.held?(ending), do: retry_later(state), else: state
     {:noreply, Enum.reduce(waiting, %{state | ending: ending}, &begin_waiting/2)}
   end
 
   def handle_info(_late_reply, state), do: {:noreply, state}
+
+  @impl true
+  def terminate(_reason, %{config: config}) do
+    if :persistent_term.get(key(config.name), nil) == self(),
+      do: :persistent_term.erase(key(config.name))
+  end
 
   # -- begin
 
@@ -171,7 +181,16 @@ defmodule Snakepit.Pool.SessionKeeper do
          {:ok, worker} <- choose(state, pool, target) do
       incarnation = Shared.incarnation(pool, worker)
       SessionTable.insert(state.sessions, id, worker, incarnation)
-      {{:ok, worker, incarnation}, count(state, {worker, incarnation}, 1)}
+
+      # A worker that begins to leave is marked first, and asked for its sessions then: either
+      # it sees this one, or is seen to leave here.
+      if Slots.ready?(pool.slots, worker) do
+        {{:ok, worker, incarnation}, count(state, {worker, incarnation}, 1)}
+      else
+        SessionTable.delete(state.sessions, id)
+        send(pool.server, {:sessions_over, worker})
+        insert(state, id, target)
+      end
     else
       true -> {{:error, :pool_saturated}, state}
       {:error, reason} -> {{:error, reason}, state}
@@ -276,9 +295,18 @@ defmodule Snakepit.Pool.SessionKeeper do
     state
   end
 
-  defp count(state, key, change) do
-    counts = Map.update(state.counts, key, change, &(&1 + change))
-    counts = if counts[key] == 0, do: Map.delete(counts, key), else: counts
+  defp count(state, {worker, _incarnation} = place, change) do
+    {counts, over} =
+      case Map.get(state.counts, place, 0) + change do
+        0 -> {Map.delete(state.counts, place), true}
+        count -> {Map.put(state.counts, place, count), false}
+      end
+
+    # The worker may have waited for that, in order to leave.
+    with true <- over,
+         {:ok, pool} <- Shared.fetch(state.config.name),
+         do: send(pool.server, {:sessions_over, worker})
+
     %{state | counts: counts, live: state.live + change}
   end
 

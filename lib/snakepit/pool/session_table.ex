@@ -56,6 +56,17 @@ defmodule Snakepit.Pool.SessionTable do
   end
 
   @doc """
+  Does a session live on this process of a worker?
+  """
+  @spec any?(t(), Slots.worker(), Shared.incarnation()) :: boolean()
+  def any?(%__MODULE__{rows: rows}, worker, incarnation) do
+    pattern = {:_, worker, incarnation, :_, :_, :live}
+    :ets.select(rows, [{pattern, [], [true]}], 1) != :"$end_of_table"
+  rescue
+    ArgumentError -> false
+  end
+
+  @doc """
   Notes that the session is used now. `false` if there is none.
   """
   @spec touch(t(), String.t()) :: boolean()

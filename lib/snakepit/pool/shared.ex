@@ -30,14 +30,19 @@ defmodule Snakepit.Pool.Shared do
   def new(%Config{} = config, sessions, directory) do
     table = :ets.new(__MODULE__, [:protected, read_concurrency: true])
 
-    for index <- 0..(config.pool_size - 1),
-        do: :ets.insert(table, {index, nil, blank_worker(config, index), 0})
+    slots = Slots.new(seats(config), config.max_concurrent_streams)
+
+    for index <- 0..(slots.size - 1) do
+      state = if index < config.pool_size, do: :starting, else: :vacant
+      Slots.put_state(slots, index, state)
+      :ets.insert(table, {index, nil, blank_worker(config, index, state), 0})
+    end
 
     %__MODULE__{
       key: key(config.name),
       generation: System.unique_integer(),
       server: self(),
-      slots: Slots.new(config.pool_size, config.max_concurrent_streams),
+      slots: slots,
       table: table,
       sessions: sessions,
       directory: directory,
@@ -93,6 +98,13 @@ defmodule Snakepit.Pool.Shared do
     :ok
   end
 
+  @spec put_state(t(), Slots.worker(), Slots.state()) :: :ok
+  def put_state(%__MODULE__{table: table}, worker, state) do
+    row = :ets.lookup_element(table, worker, 3)
+    true = :ets.update_element(table, worker, {3, %{row | state: state}})
+    :ok
+  end
+
   @spec worker(t(), Slots.worker()) :: map() | nil
   def worker(%__MODULE__{table: table}, worker) do
     :ets.lookup_element(table, worker, 3)
@@ -103,9 +115,11 @@ defmodule Snakepit.Pool.Shared do
   @doc """
   What is known of every worker, in order.
   """
-  @spec workers(t()) :: [map()]
+  @spec workers(t()) :: [{Slots.worker(), map()}]
   def workers(%__MODULE__{table: table}) do
-    table |> :ets.tab2list() |> Enum.sort() |> Enum.map(&elem(&1, 2))
+    for {index, _channel, row, _incarnation} <- Enum.sort(:ets.tab2list(table)),
+        row.state != :vacant,
+        do: {index, row}
   rescue
     ArgumentError -> []
   end
@@ -115,16 +129,30 @@ defmodule Snakepit.Pool.Shared do
     "#{name |> to_string() |> String.replace_prefix("Elixir.", "")}-#{index + 1}"
   end
 
+  @doc """
+  Forgets all about a worker.
+  """
+  @spec clear_worker(t(), Slots.worker()) :: :ok
+  def clear_worker(%__MODULE__{table: table, config: config}, worker) do
+    true = :ets.insert(table, {worker, nil, blank_worker(config, worker, :vacant), 0})
+    :ok
+  end
+
+  # A worker that is replaced and its successor are there at the same time.
+  defp seats(%Config{recycle: false, pool_size: size}), do: size
+  defp seats(%Config{pool_size: size}), do: 2 * size
+
   defp key(name), do: {Snakepit.Pool, name}
 
-  defp blank_worker(config, index) do
+  defp blank_worker(config, index, state) do
     %{
       id: worker_id(config, index),
       pid: nil,
       os_pid: nil,
-      state: :starting,
+      state: state,
       capacity: config.max_concurrent_streams,
       started_at: nil,
+      requests_before: 0,
       transport: nil,
       address: nil
     }

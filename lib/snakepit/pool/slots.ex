@@ -23,7 +23,7 @@ defmodule Snakepit.Pool.Slots do
   @type slot :: pos_integer()
   @type worker :: non_neg_integer()
   @type target :: :any | worker()
-  @type state :: :starting | :ready | :failing
+  @type state :: :starting | :ready | :failing | :vacant | :leaving | :draining
 
   @waiting 1
   @counters [
@@ -34,9 +34,11 @@ defmodule Snakepit.Pool.Slots do
     restarts: 6
   ]
   @head 6
-  @per_worker 3
-  @states [starting: 0, ready: 1, failing: 2]
+  @per_worker 4
+  @states [starting: 0, ready: 1, failing: 2, vacant: 3, leaving: 4, draining: 5]
   @ready @states[:ready]
+  @leaving @states[:leaving]
+  @draining @states[:draining]
 
   @spec new(pos_integer(), pos_integer()) :: t()
   def new(size, capacity) do
@@ -71,7 +73,9 @@ defmodule Snakepit.Pool.Slots do
   end
 
   def claim(%__MODULE__{} = slots, worker, token, _start, _skip) do
-    if ready?(slots, worker), do: claim_worker(slots, worker, token), else: :full
+    if state_number(slots, worker) in [@ready, @leaving],
+      do: claim_worker(slots, worker, token),
+      else: :full
   end
 
   @spec release(t(), slot()) :: :ok
@@ -150,9 +154,26 @@ defmodule Snakepit.Pool.Slots do
     state
   end
 
+  defp state_number(%{meta: meta}, worker), do: :atomics.get(meta, state_at(worker))
+
   @spec ready?(t(), worker()) :: boolean()
-  def ready?(%__MODULE__{meta: meta}, worker),
-    do: :atomics.get(meta, state_at(worker)) == @ready
+  def ready?(%__MODULE__{} = slots, worker), do: state_number(slots, worker) == @ready
+
+  @spec draining?(t(), worker()) :: boolean()
+  def draining?(%__MODULE__{} = slots, worker), do: state_number(slots, worker) == @draining
+
+  @doc """
+  At how many requests, counted as by `requests/2`, a worker is used up. 0 for never.
+  """
+  @spec put_limit(t(), worker(), non_neg_integer()) :: :ok
+  def put_limit(%__MODULE__{meta: meta}, worker, limit),
+    do: :atomics.put(meta, limit_at(worker), limit)
+
+  @spec used_up?(t(), worker()) :: boolean()
+  def used_up?(%__MODULE__{meta: meta} = slots, worker) do
+    limit = :atomics.get(meta, limit_at(worker))
+    limit > 0 and requests(slots, worker) >= limit
+  end
 
   for {name, index} <- @counters do
     defp counter(unquote(name)), do: unquote(index)
@@ -220,7 +241,8 @@ defmodule Snakepit.Pool.Slots do
     end
   end
 
-  # Per worker: state, load, requests.
+  # Per worker: state, load, requests, limit of requests.
   defp state_at(worker), do: @head + worker * @per_worker + 1
   defp load_at(worker), do: @head + worker * @per_worker + 2
+  defp limit_at(worker), do: @head + worker * @per_worker + 4
 end

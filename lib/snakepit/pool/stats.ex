@@ -16,12 +16,20 @@ defmodule Snakepit.Pool.Stats do
 
   @spec workers(Shared.t()) :: [map()]
   def workers(%Shared{slots: slots} = pool) do
-    for {row, index} <- Enum.with_index(Shared.workers(pool)) do
-      Map.merge(row, %{
-        in_flight: Slots.in_flight(slots, index),
-        requests: Slots.requests(slots, index)
-      })
-    end
+    for {index, row} <- Shared.workers(pool), do: worker(slots, index, row)
+  end
+
+  @doc """
+  What is known of one worker. `requests` counts those of its present process.
+  """
+  @spec worker(Slots.t(), Slots.worker(), map()) :: map()
+  def worker(slots, index, row) do
+    {before, row} = Map.pop!(row, :requests_before)
+
+    Map.merge(row, %{
+      in_flight: Slots.in_flight(slots, index),
+      requests: Slots.requests(slots, index) - before
+    })
   end
 
   @spec pool(Shared.t()) :: map()
@@ -32,10 +40,11 @@ defmodule Snakepit.Pool.Stats do
     slots
     |> Slots.counted()
     |> Map.merge(%{
-      workers: slots.size,
+      workers: pool.config.pool_size,
       ready: Enum.count(workers, &Slots.ready?(slots, &1)),
       busy_slots: busy,
-      free_slots: slots.size * slots.capacity - busy,
+      # Those of workers on their way out come on top.
+      free_slots: max(pool.config.pool_size * slots.capacity - busy, 0),
       queued: queued(pool),
       requests: workers |> Enum.map(&Slots.requests(slots, &1)) |> Enum.sum(),
       sessions: SessionTable.count(pool.sessions)

@@ -19,10 +19,10 @@ defmodule Snakepit.Worker.Address do
          do: {:ok, {:unix, Directory.socket_path(directory, index, start)}}
   end
 
-  def choose(%Shared{config: config}, index, start) do
+  def choose(%Shared{config: config, slots: slots}, index, start) do
     # Every worker has ports of its own to try, so that no two of a pool meet.
     ports =
-      Range.new(config.base_port + index, last_port(config), config.pool_size) |> Enum.to_list()
+      Range.new(config.base_port + index, last_port(config), slots.size) |> Enum.to_list()
 
     {tried, rest} = Enum.split(ports, rem(start, max(length(ports), 1)))
 

@@ -19,6 +19,7 @@ defmodule Snakepit.Worker.OsProcess do
   @sigkill 9
   @sigterm 15
   @kill_wait 1_000
+  @group_wait 20
 
   @spec open(Path.t(), [String.t()], %{String.t() => String.t()}) ::
           {:ok, t()} | {:error, Error.t()}
@@ -82,6 +83,28 @@ defmodule Snakepit.Worker.OsProcess do
         await_end(process, min(deadline, now() + @kill_wait), on_output)
     after
       max(deadline - now(), 0) -> kill_and_close(process)
+    end
+  end
+
+  @doc """
+  Kills a process that may not have its own group yet, and waits until it has ended.
+  """
+  @spec await_kill(t(), integer(), ({atom(), binary()} -> term())) :: :ok
+  def await_kill(%__MODULE__{port: port} = process, deadline, on_output) do
+    kill(process)
+
+    receive do
+      {^port, {:data, data}} ->
+        on_output.(data)
+        await_kill(process, deadline, on_output)
+
+      {^port, {:exit_status, _status}} ->
+        kill(process)
+    after
+      @group_wait ->
+        if now() < deadline,
+          do: await_kill(process, deadline, on_output),
+          else: kill_and_close(process)
     end
   end
 

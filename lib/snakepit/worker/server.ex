@@ -14,7 +14,7 @@ defmodule Snakepit.Worker.Server do
   alias Snakepit.{Error, Request}
   alias Snakepit.GRPC.{Channel, Native}
   alias Snakepit.Pool.Shared
-  alias Snakepit.Worker.{Address, Backoff, CommandLine, Log, OsProcess, Output}
+  alias Snakepit.Worker.{Address, Backoff, CommandLine, Crash, Log, OsProcess, Output}
 
   defstruct [
     :pool,
@@ -32,6 +32,7 @@ defmodule Snakepit.Worker.Server do
     failures: 0,
     misses: 0,
     suspected: false,
+    killed: false,
     output: Output.new()
   ]
 
@@ -105,7 +106,9 @@ defmodule Snakepit.Worker.Server do
     state = begin_stop(state)
 
     if state.process do
-      OsProcess.await_end(state.process, state.stop_at, fn data ->
+      end_process = if state.killed, do: &OsProcess.await_kill/3, else: &OsProcess.await_end/3
+
+      end_process.(state.process, state.stop_at, fn data ->
         {items, _output} = Output.feed(Output.new(), data)
         Enum.each(items, &Log.item/1)
       end)
@@ -182,7 +185,10 @@ defmodule Snakepit.Worker.Server do
   defp checked(%{phase: :ready, suspected: true} = state, {:ok, health}),
     do: state |> announce_ready(health) |> check_later()
 
-  defp checked(%{phase: :ready} = state, {:ok, _health}), do: check_later(%{state | misses: 0})
+  defp checked(%{phase: :ready} = state, {:ok, health}) do
+    announce_size(state, health)
+    check_later(%{state | misses: 0})
+  end
 
   defp checked(%{phase: :ready} = state, {:error, :worker_timeout}) do
     case state.misses + 1 do
@@ -222,7 +228,9 @@ defmodule Snakepit.Worker.Server do
     failures = Backoff.after_end(state.failures, lifetime)
     delay = Backoff.delay(failures)
     open = Backoff.open?(failures + 1)
-    error = crashed(state, if(open, do: how <> circuit_open(failures + 1, delay), else: how))
+
+    error =
+      crashed(state, if(open, do: how <> Crash.circuit_open(failures + 1, delay), else: how))
 
     announce(state, if(open, do: {:failing, error}, else: {:starting, %{os_pid: nil}}))
     Logger.error(Exception.message(error))
@@ -256,7 +264,9 @@ defmodule Snakepit.Worker.Server do
   defp begin_stop(state) do
     announce(state, {:starting, %{address: nil}})
     if state.channel, do: Channel.close(state.channel)
-    if state.process, do: OsProcess.terminate(state.process)
+    # What has served nobody has no farewell to say.
+    state = %{state | killed: state.phase == :starting}
+    if state.process && not state.killed, do: OsProcess.terminate(state.process)
     stop_at = Request.now() + state.pool.config.shutdown_timeout
     %{cancel_timer(state) | phase: :stopping, channel: nil, health_ref: nil, stop_at: stop_at}
   end
@@ -276,6 +286,14 @@ defmodule Snakepit.Worker.Server do
     %{state | misses: 0, suspected: false}
   end
 
+  defp announce_size(%{pool: %{config: %{recycle: %{max_rss_mb: limit}}} = pool} = state, health)
+       when is_integer(limit) do
+    incarnation = Shared.incarnation(pool, state.index)
+    send(pool.server, {:recycler, {:size, state.index, incarnation, health["rss_bytes"]}})
+  end
+
+  defp announce_size(_state, _health), do: :ok
+
   defp announce(%{pool: pool, index: index}, news),
     do: send(pool.server, {:worker, index, self(), news})
 
@@ -290,25 +308,5 @@ defmodule Snakepit.Worker.Server do
     %{state | timer: nil}
   end
 
-  defp crashed(state, what) do
-    lines =
-      case Output.last_lines(state.output) do
-        [] -> " It wrote nothing."
-        lines -> " Its last lines:\n\n" <> Enum.map_join(lines, "\n", &("    " <> &1))
-      end
-
-    %Error{
-      kind: :worker_crashed,
-      worker_id: state.id,
-      message: "Worker #{state.id} (#{process_name(state)}) #{what}.#{lines}"
-    }
-  end
-
-  defp circuit_open(failures, delay) do
-    ", the #{failures}th time in a row. Its circuit is open: no calls for it until it " <>
-      "starts again in #{delay} ms"
-  end
-
-  defp process_name(%{process: %{os_pid: os_pid}}), do: "process #{os_pid}"
-  defp process_name(_state), do: "no process"
+  defp crashed(state, what), do: Crash.error(state.id, state.process, state.output, what)
 end

@@ -10,7 +10,7 @@ defmodule Snakepit.Pool.QueueTest do
   end
 
   defp drain(queue, worker) do
-    case Queue.peek(queue, worker) do
+    case Queue.peek(queue, [:any, worker]) do
       nil ->
         []
 

@@ -298,3 +298,13 @@ def hold_interpreter(beacon: int):
     receive = ctypes.PyDLL(None).recv
     link.tell("holding")
     return {"received": receive(link._socket.fileno(), ctypes.create_string_buffer(16), 16, 0)}
+
+
+_kept = []
+
+
+@command
+def grow(mib: int):
+    """Keeps so much memory for good."""
+    _kept.append(bytearray(b"x") * (mib * 1024 * 1024))
+    return {"os_pid": os.getpid()}
