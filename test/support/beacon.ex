@@ -11,7 +11,9 @@ defmodule Snakepit.Test.Beacon do
   defstruct [:socket, :port]
 
   def open do
-    {:ok, socket} = :gen_udp.open(0, [:binary, ip: {127, 0, 0, 1}, active: true])
+    # Without room for a burst the system drops what a busy test has not read yet.
+    options = [:binary, ip: {127, 0, 0, 1}, active: true, recbuf: 1_048_576]
+    {:ok, socket} = :gen_udp.open(0, options)
     {:ok, port} = :inet.port(socket)
     %__MODULE__{socket: socket, port: port}
   end
