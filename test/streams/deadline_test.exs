@@ -54,7 +54,7 @@ defmodule Snakepit.Streams.DeadlineTest do
                  consume(@shape, "yields", %{beacon: beacon.port}, opts, slow)
 
         assert ending in [{:error, :worker_timeout}, {:error, error(:worker_timeout)}]
-        assert length(chunks) in 1..5
+        assert length(chunks) <= 5
         Beacon.await(beacon, "ended")
       end
     end

@@ -6,10 +6,29 @@ defmodule Snakepit.GRPC.StreamCall do
   alias Snakepit.{Error, Request}
   alias Snakepit.GRPC.{Call, Channel, JSONCodec, Native}
 
-  @enforce_keys [:ref, :handle, :codec, :deadline, :half]
-  defstruct [:ref, :handle, :codec, :deadline, :half, seen: 0]
+  @enforce_keys [:ref, :handle, :codec, :deadline, :half, :half_bytes]
+  # `seen` chunks and `bytes` were consumed since the last acknowledgement; `batch` bytes are
+  # being consumed, and `garbage` of them are still to be cleared away.
+  defstruct [
+    :ref,
+    :handle,
+    :codec,
+    :deadline,
+    :half,
+    :half_bytes,
+    seen: 0,
+    bytes: 0,
+    batch: 0,
+    garbage: 0
+  ]
 
   @type t :: %__MODULE__{}
+
+  # Consumed chunks are garbage outside the heap, of which the VM may let tens of megabytes lie
+  # about before it collects. So it is told to, where that takes microseconds: in a process
+  # whose own heap is of so many words at most.
+  @much_garbage 1024 * 1024
+  @small_heap 64 * 1024
 
   @doc """
   Calls `callback` with every chunk until the stream ends or the callback says `:halt`.
@@ -45,7 +64,8 @@ defmodule Snakepit.GRPC.StreamCall do
          handle: handle,
          codec: channel.codec,
          deadline: Request.deadline(request),
-         half: max(div(request.window, 2), 1)
+         half: max(div(request.window, 2), 1),
+         half_bytes: div(request.max_buffer, 2)
        }}
     end
   end
@@ -67,6 +87,8 @@ defmodule Snakepit.GRPC.StreamCall do
   def next(%__MODULE__{ref: ref} = stream), do: next(ref, stream)
 
   defp next(ref, stream) do
+    stream = batch_consumed(stream)
+
     # Chunks that wait already need no acknowledgement yet; before sleeping everything
     # is acknowledged, as the window may be full by bytes long before it is by count.
     receive do
@@ -176,10 +198,12 @@ defmodule Snakepit.GRPC.StreamCall do
     end
   end
 
-  defp received(%{codec: :raw} = stream, {:chunks, chunks}),
-    do: {:chunks, Enum.map(chunks, &JSONCodec.decode/1), stream}
+  defp received(%{codec: :raw} = stream, {:chunks, {chunks, bytes}}),
+    do: {:chunks, Enum.map(chunks, &JSONCodec.decode/1), %{stream | batch: bytes}}
 
-  defp received(stream, {:chunks, chunks}), do: {:chunks, chunks, stream}
+  defp received(stream, {:chunks, {chunks, bytes}}),
+    do: {:chunks, chunks, %{stream | batch: bytes}}
+
   defp received(_stream, :done), do: :done
 
   # Whether the input is complete or was not needed to its end, the answer is still to come.
@@ -202,7 +226,21 @@ defmodule Snakepit.GRPC.StreamCall do
 
   defp ack(%{handle: handle, seen: seen} = stream) do
     :ok = Native.ack(handle, seen)
-    %{stream | seen: 0}
+    %{stream | seen: 0, bytes: 0}
+  end
+
+  defp batch_consumed(%{batch: 0} = stream), do: stream
+
+  defp batch_consumed(%{batch: batch} = stream) do
+    stream = %{stream | batch: 0, bytes: stream.bytes + batch, garbage: stream.garbage + batch}
+    stream = if stream.bytes >= stream.half_bytes, do: ack(stream), else: stream
+    if stream.garbage >= @much_garbage, do: collect(stream), else: stream
+  end
+
+  defp collect(stream) do
+    {:total_heap_size, words} = Process.info(self(), :total_heap_size)
+    if words <= @small_heap, do: :erlang.garbage_collect()
+    %{stream | garbage: 0}
   end
 
   @doc """

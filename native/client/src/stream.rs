@@ -12,8 +12,11 @@ use crate::request::Message;
 use crate::uplink::Messages;
 use crate::{CallError, Connection, Pace, Request, Uplink};
 
-/// At most so many chunks go to the consumer in one piece.
+/// At most so many chunks go to the consumer in one piece ...
 const BATCH: usize = 64;
+/// ... and, but for the last of them, so many bytes: what it has consumed is acknowledged and
+/// cleared away piece by piece.
+const BATCH_BYTES: usize = 1024 * 1024;
 
 /// How long a peer may take from its final chunk to its trailers.
 const TRAILERS: Duration = Duration::from_millis(100);
@@ -251,13 +254,16 @@ impl Pump<'_> {
         first: Option<Result<StreamResponse, tonic::Status>>,
     ) -> (Vec<StreamResponse>, Option<Result<(), CallError>>) {
         let mut batch = Vec::new();
+        let mut bytes = 0;
         let mut next = first;
         loop {
             match next {
                 Some(Ok(chunk)) => {
                     self.note_acks(&chunk);
                     if !is_ack_only(&chunk) {
-                        self.pace.spend(chunk_size(&chunk.chunk));
+                        let size = chunk_size(&chunk.chunk);
+                        self.pace.spend(size);
+                        bytes += size;
                         let end = end_of(&chunk);
                         batch.push(chunk);
                         if end.is_some() {
@@ -271,7 +277,7 @@ impl Pump<'_> {
                     return (batch, Some(Err(CallError::Protocol(error))));
                 }
             }
-            if batch.len() == BATCH || !self.pace.available() {
+            if batch.len() == BATCH || bytes >= BATCH_BYTES || !self.pace.available() {
                 return (batch, None);
             }
             match self.chunks.next().now_or_never() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use rustler::types::atom::Atom;
 use rustler::{Encoder, Env, LocalPid, NifResult, ResourceArc, Term};
 use snakepit_client::{CallError, Deadlines, Pace, Request, Shape, Sink, Speaker, Stream, Uplink};
+use snakepit_protocol::chunk_size;
 use snakepit_protocol::pb::StreamResponse;
 use snakepit_protocol::value::ValueError;
 use tokio::time::Instant;
@@ -28,7 +29,7 @@ struct Flow<'a> {
 /// What becomes of the chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Those that are ready together are one message.
+    /// Those that are ready together are one message, with the bytes they take.
     Batch,
     /// Each is a message.
     Each,
@@ -219,7 +220,9 @@ impl TermSink {
                     }
                 }
             }
-            (!maps.is_empty()).then(|| mailbox::tagged(env, atoms::chunks(), maps.encode(env)))
+            let bytes: usize = chunks.iter().map(|chunk| chunk_size(&chunk.chunk)).sum();
+            let body = (maps, bytes);
+            (!body.0.is_empty()).then(|| mailbox::tagged(env, atoms::chunks(), body.encode(env)))
         });
         heard && self.broken.is_none()
     }
