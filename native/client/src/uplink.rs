@@ -47,6 +47,7 @@ struct State {
     credit: Credit,
     starved: bool,
     over: bool,
+    cancelled: bool,
     writer: Option<Waker>,
     reset: Option<CancellationHandle>,
 }
@@ -96,6 +97,7 @@ impl Uplink {
                 credit: Credit::new(window, max_buffer),
                 starved: false,
                 over: false,
+                cancelled: false,
                 writer: None,
                 reset: None,
             }),
@@ -173,19 +175,23 @@ impl Uplink {
 
     /// The call is over: nothing more is sent.
     pub(crate) fn close(&self) {
-        self.finish(drop);
-    }
-
-    /// The call is cancelled, unless it is over: nothing more is sent, and the peer must not take
-    /// that for the end of the input.
-    pub(crate) fn cancel(&self) {
-        self.finish(CancellationHandle::cancel);
-    }
-
-    fn finish(&self, reset: impl FnOnce(CancellationHandle)) {
         let mut state = self.lock();
-        // Before the writer learns of the end, which would be a good one.
-        state.reset.take().map(reset);
+        state.reset = None;
+        Self::finish(state);
+    }
+
+    /// The call is cancelled, unless it is over: nothing more is sent, not even the end, which the
+    /// peer would take for the end of the input.
+    pub(crate) fn cancel(&self) {
+        let mut state = self.lock();
+        if let Some(reset) = state.reset.take() {
+            state.cancelled = true;
+            reset.cancel();
+        }
+        Self::finish(state);
+    }
+
+    fn finish(mut state: MutexGuard<'_, State>) {
         state.over = true;
         state.start = None;
         state.chunks.clear();
@@ -203,7 +209,10 @@ impl Uplink {
     fn poll_message(&self, context: &mut Context<'_>) -> Poll<Option<StreamRequest>> {
         use stream_request::Message;
         let mut state = self.lock();
-        let message = if let Some(start) = state.start.take() {
+        let message = if state.cancelled {
+            // The reset itself wakes whoever asks.
+            return Poll::Pending;
+        } else if let Some(start) = state.start.take() {
             Message::Start(*start)
         } else if state.over {
             return Poll::Ready(None);

@@ -579,6 +579,26 @@ mod pace {
         });
     }
 
+    #[test]
+    fn an_acknowledgement_of_what_was_never_sent_grants_nothing() {
+        frozen(async {
+            let mut peer = Peer::start();
+            let connection = peer.connection();
+            let pace = Arc::new(Pace::local(1, 0));
+            pace.acknowledge(5);
+            let mut running = Running::plain(&connection, &pace, Deadlines::default());
+            let (_request, output) = peer.streams.next().await.accept();
+            (0..3).for_each(|number| output.send(chunk(number)));
+            assert_eq!(running.chunk().await, chunk(0));
+            for _ in 0..20 {
+                round_trip(&connection).await;
+            }
+            assert!(running.batches.is_empty());
+            pace.acknowledge(1);
+            assert_eq!(running.chunk().await, chunk(1));
+        });
+    }
+
     /// The consumer acknowledges from a thread of its own, one chunk at a time: a wake-up that
     /// is lost stops the stream for good.
     #[test]

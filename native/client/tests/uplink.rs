@@ -394,7 +394,7 @@ fn a_cancelled_call_sends_nothing_more_and_tells_the_peer() {
 /// its input, be it for a moment.
 #[test]
 fn a_cancelled_call_does_not_look_like_a_complete_input() {
-    const ROUNDS: usize = 6_000;
+    const ROUNDS: usize = 3_000;
     live(async {
         let mut peer = Peer::start();
         let mut wire = Wire::to(&peer);
@@ -404,14 +404,14 @@ fn a_cancelled_call_does_not_look_like_a_complete_input() {
         for (shape, peer_keeps_credit) in shapes.into_iter().cycle().take(ROUNDS) {
             let (uplink, _room) = uplink(shape, peer_keeps_credit, 10, 0);
             let running = Running::over(&connection, &uplink, shape, Deadlines::default());
-            let input = if shape == Shape::Client {
-                peer.client_streams.next().await.request
+            // Kept, so that the peer does not end the call.
+            let _call = if shape == Shape::Client {
+                (Some(peer.client_streams.next().await), None)
             } else {
-                peer.exchanges.next().await.accept().0
+                (None, Some(peer.exchanges.next().await.accept()))
             };
             running.task.abort();
             assert_eq!(wire.end().await, End::Reset, "{shape:?}, credit: {peer_keeps_credit}");
-            drop(input);
         }
     });
 }
