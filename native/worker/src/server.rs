@@ -32,6 +32,9 @@ use crate::{inject, process};
 /// After the parent has gone, a worker may take so long to end.
 const ORPHAN_GRACE: Duration = Duration::from_secs(1);
 
+/// ... of which its handlers have so long to clean up, and its `on_stop` hooks the rest.
+const ORPHAN_FAREWELL: Duration = Duration::from_millis(500);
+
 /// Handlers that go on after the drain are given so long before the process ends under them.
 const LAST_HANDLERS: Duration = Duration::from_millis(100);
 
@@ -206,10 +209,15 @@ async fn run(
         worker.draining.store(true, Ordering::Release);
         let _ = tokio::time::timeout(drain, worker.calls.until_idle()).await;
     };
+    let orphaned = async {
+        worker.stopped.notified().await;
+        // What interrupts the handlers runs here.
+        let _ = tokio::time::timeout(ORPHAN_FAREWELL, worker.calls.until_idle()).await;
+    };
     tokio::select! {
         result = serving => result.map_err(io::Error::other),
         () = drained => Ok(()),
-        () = worker.stopped.notified() => Ok(()),
+        () = orphaned => Ok(()),
     }
 }
 
