@@ -10,6 +10,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{CallError, Lane};
 
+/// Bytes of one HTTP/2 frame that the peer may send.
+const FRAME_SIZE: u32 = 64 * 1024;
+
 /// What the peer is told on top of a call's deadline.
 const DEADLINE_GRACE: Duration = Duration::from_secs(1);
 
@@ -52,6 +55,8 @@ impl Connection {
             // HTTP/2 guards against strangers by counting what a cancelled stream still brings, and
             // ends the connection, with every call on it, at a thousand. Our peer is our own worker.
             .http2_max_local_error_reset_streams(None)
+            // A megabyte in frames of the default 16 KiB is 64 reads and as many writes.
+            .max_frame_size(FRAME_SIZE)
             // The bound is each stream's own, so that one nobody reads holds up no other.
             .initial_connection_window_size(MAX_WINDOW);
         let authorization = options

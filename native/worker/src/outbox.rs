@@ -28,6 +28,8 @@ struct State<T> {
     credit: Credit,
     finished: bool,
     gone: bool,
+    /// The producer waits for room: only then is it worth a system call to wake it.
+    waiting: bool,
     reader: Option<Waker>,
     on_room: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -68,6 +70,7 @@ impl<T> Outbox<T> {
             credit,
             finished: false,
             gone: false,
+            waiting: false,
             reader: None,
             on_room: None,
         };
@@ -123,6 +126,7 @@ impl<T> Outbox<T> {
     pub(crate) fn wait_for_room(&self) -> bool {
         let mut state = self.lock();
         while !state.gone && !state.half_empty() {
+            state.waiting = true;
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         !state.gone
@@ -181,8 +185,11 @@ impl<T> Outbox<T> {
     fn tell_producer(&self, mut state: MutexGuard<'_, State<T>>) {
         if state.half_empty() {
             let on_room = state.on_room.take();
+            let waiting = std::mem::take(&mut state.waiting);
             drop(state);
-            self.room.notify_one();
+            if waiting {
+                self.room.notify_one();
+            }
             if let Some(on_room) = on_room {
                 on_room();
             }
