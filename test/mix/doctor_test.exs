@@ -6,6 +6,8 @@ defmodule Snakepit.DoctorTest do
   alias Snakepit.Doctor.{Python, Toolchain}
 
   @moduletag :capture_log
+  # Each run of mix is a VM of its own.
+  @moduletag timeout: 180_000
 
   setup do: %{tmp_dir: Snakepit.Test.OsProcess.tmp_dir()}
 

@@ -63,8 +63,9 @@ defmodule Snakepit.Streams.CrashTest do
           ends |> Enum.map(fn {_result, at} -> (at - since) / 1_000_000 end) |> Enum.max()
         end
 
-      assert Enum.min(figures) <= 100
-      assert Enum.max(figures) <= 2_000
+      # The best of three, with slack for a machine that is busy otherwise.
+      assert Enum.min(figures) <= 300
+      assert Enum.max(figures) <= 5_000
       :ok = Snakepit.await_ready(pool, 10_000)
       assert {chunks, :ok} = collect(:callback, "numbers", %{n: 3}, pool: pool)
       assert length(chunks) == 4
@@ -129,8 +130,8 @@ defmodule Snakepit.Streams.CrashTest do
       end
 
     # The kill itself takes its time, being a process of its own.
-    assert Enum.min(figures) <= 100
-    assert Enum.max(figures) <= 1_000
+    assert Enum.min(figures) <= 300
+    assert Enum.max(figures) <= 1_500
     eventually(fn -> not File.exists?("/proc/#{node.worker}") end)
   end
 end
