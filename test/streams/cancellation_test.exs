@@ -9,11 +9,11 @@ defmodule Snakepit.Streams.CancellationTest do
   alias Snakepit.Test.StreamBeacon, as: Beacon
 
   @timeout 120
-  # What the machine is busy with besides comes on top: of so many runs the quickest shows what
-  # Snakepit itself needs.
+  # Fifty milliseconds are for what Snakepit itself does. What the machine is busy with besides
+  # comes on top: there is as much again for that, and of so many runs the quickest counts.
   @runs 4
-  @within_ms 50
-  @at_worst_ms 2_000
+  @within_ms 50 + 50
+  @at_worst_ms 5_000
 
   setup_all do
     %{pool: start_pool()}

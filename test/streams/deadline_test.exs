@@ -34,10 +34,11 @@ defmodule Snakepit.Streams.DeadlineTest do
         for command <- ~w(yields yields_async naps awaits busy) do
           opts = [pool: pool, timeout: 200]
           run = fn -> collect(@shape, command, %{beacon: beacon.port}, opts) end
-          assert {elapsed, {[%{"n" => 0} | _], ending}} = timed(run)
+          assert {elapsed, {chunks, ending}} = timed(run)
           assert ending in [{:error, :worker_timeout}, {:error, error(:worker_timeout)}]
           assert elapsed in 195..2_000
-          Beacon.await(beacon, "ended")
+          # On a busy machine not even the first may be there by then.
+          if chunks != [], do: Beacon.await(beacon, "ended")
           assert_no_stray_messages()
         end
       end
@@ -55,7 +56,7 @@ defmodule Snakepit.Streams.DeadlineTest do
 
         assert ending in [{:error, :worker_timeout}, {:error, error(:worker_timeout)}]
         assert length(chunks) <= 5
-        Beacon.await(beacon, "ended")
+        if chunks != [], do: Beacon.await(beacon, "ended")
       end
     end
 
