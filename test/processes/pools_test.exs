@@ -20,7 +20,7 @@ defmodule Snakepit.PoolsTest do
 
     supervisor = %{
       id: :users_supervisor,
-      start: {Supervisor, :start_link, [children, [strategy: :one_for_one]]},
+      start: {Supervisor, :start_link, [children, [strategy: :one_for_one, max_restarts: 20]]},
       type: :supervisor
     }
 
