@@ -160,7 +160,7 @@ defmodule Snakepit.Streams.RaceTest do
             0 -> assert {_, :ok} = take(:callback, "numbers", args, opts, 3)
             1 -> assert {_, :ok} = take(:enumerable, "numbers_async", args, opts, 3)
             2 -> assert {_, :ok} = take(:messages, "numbers", args, opts, 3)
-            3 -> assert {chunks, :ok} = collect(:callback, "numbers_async", args, opts)
+            3 -> assert {_, :ok} = collect(:callback, "numbers_async", args, opts)
           end
         end
 
