@@ -10,8 +10,8 @@ defmodule Snakepit.Application do
 
   @impl true
   def start(_type, _args) do
-    children = for options <- Config.pools_from_env(), do: {Pool, options}
-    Supervisor.start_link(children, strategy: :one_for_one, name: @supervisor)
+    pools = for options <- Config.pools_from_env(), do: {Pool, options}
+    Supervisor.start_link([Pool.Succession | pools], strategy: :one_for_one, name: @supervisor)
   end
 
   @doc """

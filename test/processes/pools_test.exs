@@ -20,7 +20,7 @@ defmodule Snakepit.PoolsTest do
 
     supervisor = %{
       id: :users_supervisor,
-      start: {Supervisor, :start_link, [children, [strategy: :one_for_one, max_restarts: 20]]},
+      start: {Supervisor, :start_link, [children, [strategy: :one_for_one]]},
       type: :supervisor
     }
 
@@ -69,10 +69,66 @@ defmodule Snakepit.PoolsTest do
     assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: sound)
   end
 
+  test "whichever of its processes is killed, however often, a pool starts again at first go" do
+    name = unique_name()
+    starts = :counters.new(1, [])
+    # Exactly as many ports as workers: none may be taken by a worker that is about to end.
+    options = pool_options(name, pool_size: 2, base_port: free_ports(2), port_range: 2)
+
+    counted = %{
+      id: :counted,
+      start: {__MODULE__, :start_counted, [starts, options]},
+      type: :supervisor
+    }
+
+    start_supervised!(%{
+      id: :users_supervisor,
+      start: {Supervisor, :start_link, [[counted], [strategy: :one_for_one, max_restarts: 100]]},
+      type: :supervisor
+    })
+
+    for round <- 1..12 do
+      {:ok, shared} = Snakepit.Pool.Shared.fetch(name)
+      if rem(round, 3) == 0, do: kill(shared.server)
+      kill(Process.whereis(Module.concat(Snakepit.Pool, name)))
+      await_successor(name, shared.generation)
+      # Killed also while it is about to start, as often as not.
+      if rem(round, 2) == 0, do: assert(:ok = Snakepit.await_ready(name, 10_000))
+    end
+
+    assert :ok = Snakepit.await_ready(name, 10_000)
+    assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: name)
+    assert :counters.get(starts, 1) == 13
+  end
+
+  # Below those that the system gives away by itself.
+  defp free_ports(count) do
+    first = 20_000 + :rand.uniform(10_000)
+
+    if Enum.all?(first..(first + count - 1), &free?/1), do: first, else: free_ports(count)
+  end
+
+  defp free?(port) do
+    with {:ok, socket} <- :gen_tcp.listen(port, ip: {127, 0, 0, 1}),
+         do: :gen_tcp.close(socket) == :ok,
+         else: (_taken -> false)
+  end
+
+  def start_counted(starts, options) do
+    :counters.add(starts, 1, 1)
+    Snakepit.Pool.start_link(options)
+  end
+
   defp await_successor(pool, old) do
     case Snakepit.Pool.Shared.fetch(pool) do
-      {:ok, %{generation: new}} when new != old -> :ok
-      _not_yet -> await_successor(pool, old)
+      {:ok, %{generation: new}} when new != old ->
+        :ok
+
+      _not_yet ->
+        receive do
+        after
+          1 -> await_successor(pool, old)
+        end
     end
   end
 

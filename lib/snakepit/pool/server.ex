@@ -6,7 +6,8 @@ defmodule Snakepit.Pool.Server do
   use GenServer
 
   alias Snakepit.{Config, Error, GRPC}
-  alias Snakepit.Pool.{Queue, Roster, SessionKeeper, SessionTable, Shared, Slots, Waiting}
+  alias Snakepit.Pool.{Queue, Roster, SessionKeeper, SessionTable}
+  alias Snakepit.Pool.{Shared, Slots, Succession, Waiting}
   alias Snakepit.Worker.Directory
 
   @predecessor_timeout 1_000
@@ -94,7 +95,9 @@ defmodule Snakepit.Pool.Server do
     # So that terminate/2 runs and the directory goes away.
     Process.flag(:trap_exit, true)
 
-    with {:ok, old} <- Shared.fetch(config.name), do: succeed(old)
+    Succession.claim({__MODULE__, config.name}, @predecessor_timeout)
+    # One that was killed had no time to tidy up.
+    with {:ok, old} <- Shared.fetch(config.name), do: Directory.remove(old.directory)
 
     case Directory.create(config) do
       {:ok, directory} ->
@@ -104,20 +107,6 @@ defmodule Snakepit.Pool.Server do
 
       {:error, reason} ->
         {:stop, reason}
-    end
-  end
-
-  # A predecessor that was killed had no time to tidy up. One whose supervisor was killed is about
-  # to, and would take back what this one publishes.
-  defp succeed(%Shared{server: old, directory: directory}) do
-    monitor = Process.monitor(old)
-
-    receive do
-      {:DOWN, ^monitor, :process, ^old, _reason} -> Directory.remove(directory)
-    after
-      @predecessor_timeout ->
-        Process.exit(old, :kill)
-        receive do: ({:DOWN, ^monitor, :process, ^old, _reason} -> Directory.remove(directory))
     end
   end
 

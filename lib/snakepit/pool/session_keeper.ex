@@ -9,7 +9,7 @@ defmodule Snakepit.Pool.SessionKeeper do
   use GenServer
 
   alias Snakepit.{Config, Request}
-  alias Snakepit.Pool.{SessionEnd, SessionTable, Shared, Slots}
+  alias Snakepit.Pool.{SessionEnd, SessionTable, Shared, Slots, Succession}
 
   defstruct [
     :config,
@@ -24,6 +24,7 @@ defmodule Snakepit.Pool.SessionKeeper do
   @longest_interval 5_000
   @shortest_interval 20
   @retry_after 50
+  @predecessor_timeout 1_000
 
   @spec start_link(Config.t()) :: GenServer.on_start()
   def start_link(%Config{} = config),
@@ -33,7 +34,7 @@ defmodule Snakepit.Pool.SessionKeeper do
   The sessions of the pool, for its new server: all workers there were are gone.
   """
   @spec open(atom()) :: SessionTable.t()
-  def open(pool_name), do: pool_name |> key() |> :persistent_term.get() |> GenServer.call(:open)
+  def open(pool_name), do: pool_name |> place() |> Succession.holder() |> GenServer.call(:open)
 
   @doc """
   Begins a session, unless it is there. One that was lost begins again only if `anew`.
@@ -69,13 +70,12 @@ defmodule Snakepit.Pool.SessionKeeper do
     :exit, _gone -> {:error, :grpc_unavailable}
   end
 
-  # Unlike a registered name it is free at once when all of the pool was killed.
-  defp key(pool_name), do: {__MODULE__, pool_name}
+  defp place(pool_name), do: {__MODULE__, pool_name}
 
   @impl true
   def init(config) do
     Process.flag(:trap_exit, true)
-    :persistent_term.put(key(config.name), self())
+    Succession.claim(place(config.name), @predecessor_timeout)
     interval = config.session_ttl |> div(4) |> max(@shortest_interval) |> min(@longest_interval)
     state = %__MODULE__{config: config, sessions: SessionTable.new(), interval: interval}
     {:ok, tick(state)}
@@ -138,12 +138,6 @@ defmodule Snakepit.Pool.SessionKeeper do
   end
 
   def handle_info(_late_reply, state), do: {:noreply, state}
-
-  @impl true
-  def terminate(_reason, %{config: config}) do
-    if :persistent_term.get(key(config.name), nil) == self(),
-      do: :persistent_term.erase(key(config.name))
-  end
 
   # -- begin
 

@@ -13,8 +13,11 @@ defmodule Snakepit.Worker.Server do
 
   alias Snakepit.{Error, Request}
   alias Snakepit.GRPC.{Channel, Native}
-  alias Snakepit.Pool.Shared
+  alias Snakepit.Pool.{Shared, Succession}
   alias Snakepit.Worker.{Address, Backoff, CommandLine, Crash, Log, OsProcess, Output}
+
+  # The supervisor gives a worker no longer than this after shutdown_timeout.
+  @kill_wait 3_000
 
   defstruct [
     :pool,
@@ -51,7 +54,11 @@ defmodule Snakepit.Worker.Server do
   end
 
   @impl true
-  def handle_continue(:start, state), do: {:noreply, start(state)}
+  def handle_continue(:start, state) do
+    # Its process, its socket and its port are still there.
+    Succession.claim({__MODULE__, state.id}, state.pool.config.shutdown_timeout + @kill_wait)
+    {:noreply, start(state)}
+  end
 
   @impl true
   def handle_call(:locate, _from, state), do: {:reply, {:ok, state.pool, state.index}, state}
