@@ -32,7 +32,7 @@ defmodule Snakepit.Request do
     ],
     max_buffer: [
       type: :pos_integer,
-      default: 8_388_608,
+      default: 4_194_304,
       doc: "streams: bytes that may be on their way before the callback has seen them"
     ]
   ]
