@@ -6,7 +6,7 @@ defmodule Snakepit.Pool.Server do
   use GenServer
 
   alias Snakepit.{Config, Error, GRPC}
-  alias Snakepit.Pool.{Queue, Roster, SessionKeeper, SessionTable}
+  alias Snakepit.Pool.{Queue, Retirement, Roster, SessionKeeper, SessionTable}
   alias Snakepit.Pool.{Shared, Slots, Succession, Waiting}
   alias Snakepit.Worker.Directory
 
@@ -14,10 +14,9 @@ defmodule Snakepit.Pool.Server do
 
   defstruct [
     :pool,
-    :recycler,
     queue: Queue.new(),
     workers: %{},
-    retiring: %{},
+    retirement: %Retirement{},
     awaiting: [],
     draining: false,
     drainer: nil
@@ -133,23 +132,19 @@ defmodule Snakepit.Pool.Server do
     {:reply, :ok, state}
   end
 
-  def handle_call({:recycled_by, recycler}, _from, state) do
-    state = %{state | recycler: recycler}
-    Enum.each(Map.keys(state.retiring), &report_drained(state, &1))
-    {:reply, Map.keys(state.retiring), state}
+  def handle_call({:recycled_by, recycler}, _from, %{retirement: retirement} = state) do
+    retirement = Retirement.recycled_by(retirement, state.pool, recycler)
+    {:reply, Retirement.workers(retirement), %{state | retirement: retirement}}
   end
 
-  def handle_call({:retire, index}, _from, %{pool: pool, retiring: retiring} = state) do
-    Roster.leaving(pool, index)
-    news = {:retire_now, index, Shared.incarnation(pool, index)}
-    Process.send_after(self(), news, pool.config.session_ttl)
-    {:reply, :ok, drain_worker(%{state | retiring: Map.put(retiring, index, :leaving)}, index)}
+  def handle_call({:retire, index}, _from, %{retirement: retirement} = state) do
+    state = %{state | retirement: Retirement.begin(retirement, state.pool, index)}
+    {:reply, :ok, drain_worker(state, index)}
   end
 
-  def handle_call({:vacate, index}, _from, state) do
-    Roster.vacant(state.pool, index)
-    retiring = Map.delete(state.retiring, index)
-    {:reply, :ok, %{state | retiring: retiring, workers: Map.delete(state.workers, index)}}
+  def handle_call({:vacate, index}, _from, %{retirement: retirement} = state) do
+    retirement = Retirement.vacate(retirement, state.pool, index)
+    {:reply, :ok, %{state | retirement: retirement, workers: Map.delete(state.workers, index)}}
   end
 
   def handle_call(:queued, _from, state), do: {:reply, Queue.size(state.queue), state}
@@ -226,7 +221,7 @@ defmodule Snakepit.Pool.Server do
 
   # What a worker does that the recycler wants to know.
   def handle_info({:recycler, news}, state) do
-    if state.recycler, do: send(state.recycler, news)
+    Retirement.report(state.retirement, news)
     {:noreply, state}
   end
 
@@ -250,7 +245,7 @@ defmodule Snakepit.Pool.Server do
   defp serve(%{draining: true} = state, _worker), do: answer_drainer(state)
 
   defp serve(%{pool: pool} = state, worker) do
-    report_drained(state, worker)
+    Retirement.report_drained(state.retirement, pool, worker)
     %{state | queue: Waiting.serve(state.queue, pool, worker)}
   end
 
@@ -259,38 +254,40 @@ defmodule Snakepit.Pool.Server do
 
   # -- workers
 
+  defp worker_news(state, index, pid, news) do
+    state = watch(state, index, pid)
+
+    case Retirement.state(state.retirement, index) do
+      nil -> serving_news(state, index, news)
+      retiring -> retiring_news(state, index, retiring, news)
+    end
+  end
+
   # It was found to be sound after all.
-  defp worker_news(%{retiring: retiring} = state, index, pid, {:ready, channel, info})
-       when is_map_key(retiring, index) do
-    if retiring[index] == :leaving do
+  defp retiring_news(state, index, retiring, {:ready, channel, info}) do
+    if retiring == :leaving do
       Roster.ready(state.pool, index, channel, info)
       Roster.leaving(state.pool, index)
     end
 
-    state |> watch(index, pid) |> serve(index)
+    serve(state, index)
   end
 
   # Its process has ended by itself, before its time or while it was stopped.
-  defp worker_news(%{retiring: retiring} = state, index, pid, _down)
-       when is_map_key(retiring, index) do
-    state |> watch(index, pid) |> drain_worker(index, :now)
-  end
+  defp retiring_news(state, index, _retiring, _down), do: drain_worker(state, index, :now)
 
-  defp worker_news(state, index, pid, {:ready, channel, info}) do
-    state = watch(state, index, pid)
+  defp serving_news(state, index, {:ready, channel, info}) do
     Roster.ready(state.pool, index, channel, info)
-    if state.recycler, do: send(state.recycler, {:ready, index})
+    Retirement.report(state.retirement, {:ready, index})
     state |> serve(index) |> answer_awaiting()
   end
 
-  defp worker_news(state, index, pid, {:starting, info}) do
-    state = watch(state, index, pid)
+  defp serving_news(state, index, {:starting, info}) do
     Roster.starting(state.pool, index, info)
     state
   end
 
-  defp worker_news(state, index, pid, {:failing, %Error{} = error}) do
-    state = watch(state, index, pid)
+  defp serving_news(state, index, {:failing, %Error{} = error}) do
     Roster.failing(state.pool, index)
     for from <- state.awaiting, do: GenServer.reply(from, {:error, error})
 
@@ -303,23 +300,14 @@ defmodule Snakepit.Pool.Server do
     %{state | workers: Map.put(workers, index, pid)}
   end
 
-  # A worker that leaves serves its sessions; when they are over it drains, and then it ends.
   defp drain_worker(state, index, patience \\ :wait) do
-    if state.retiring[index] == :leaving and
-         (patience == :now or not Roster.needed?(state.pool, index)) do
-      Roster.draining(state.pool, index)
-      state = %{state | retiring: Map.put(state.retiring, index, :draining)}
-      report_drained(state, index)
-      refuse_all(state, index, :grpc_unavailable)
-    else
-      state
-    end
-  end
+    case Retirement.drain(state.retirement, state.pool, index, patience) do
+      {:drains, retirement} ->
+        refuse_all(%{state | retirement: retirement}, index, :grpc_unavailable)
 
-  defp report_drained(%{retiring: retiring, pool: pool} = state, index) do
-    if retiring[index] == :draining and state.recycler != nil and
-         Slots.in_flight(pool.slots, index) == 0,
-       do: send(state.recycler, {:drained, index})
+      :stays ->
+        state
+    end
   end
 
   defp answer_awaiting(state) do
