@@ -139,6 +139,33 @@ defmodule Snakepit.RecycleTest do
 
   defp starting(pool), do: Enum.count(Snakepit.list_workers(pool), &(&1.state == :starting))
 
+  test "goes on with the old worker while its successor cannot start" do
+    breaking = Path.join(System.tmp_dir!(), "breaking-#{System.unique_integer([:positive])}")
+    on_exit(fn -> File.rm(breaking) end)
+    modules = ["test_handlers", "breakable_module"]
+    python = [modules: modules, env: %{"BREAKING_FILE" => breaking}]
+    pool = start_pool(python: python, recycle: [max_requests: 3])
+    LogTap.attach()
+    old = os_pid!(pool)
+    File.touch!(breaking)
+
+    for _call <- 1..30, do: assert(os_pid!(pool) == old)
+    await_log("broken for now")
+    for _call <- 1..30, do: assert(os_pid!(pool) == old)
+    assert %{ready: 1, errors: 0} = Snakepit.get_stats(pool)
+
+    # Its next attempt succeeds.
+    File.rm!(breaking)
+    assert pool |> call_until(2) |> MapSet.size() == 2
+    await_gone(old)
+    assert %{errors: 0} = Snakepit.get_stats(pool)
+  end
+
+  defp await_log(text) do
+    assert_receive {:log, logged, _metadata}, 10_000
+    unless logged =~ text, do: await_log(text)
+  end
+
   describe "a worker with sessions" do
     test "serves them, and only them, until the last has ended" do
       pool = recycled_pool(max_requests: 1)

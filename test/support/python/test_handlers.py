@@ -308,3 +308,27 @@ def grow(mib: int):
     """Keeps so much memory for good."""
     _kept.append(bytearray(b"x") * (mib * 1024 * 1024))
     return {"os_pid": os.getpid()}
+
+
+worked = []
+
+
+@command
+def work(ms: int):
+    """Sleeps, and keeps count of having done so."""
+    time.sleep(ms / 1000)
+    worked.append(ms)
+    return {"worked": len(worked)}
+
+
+@stream
+def work_in_steps(ms: int, steps: int):
+    for step in range(steps):
+        time.sleep(ms / steps / 1000)
+        yield {"step": step}
+    worked.append(ms)
+
+
+@command
+def times_worked():
+    return {"worked": len(worked)}
