@@ -167,14 +167,14 @@ defmodule Snakepit.Streams.BackpressureTest do
       grown(pool, fn ->
         args = %{key: key, size: 1_000_000}
         {:ok, %{ref: ref} = stream} = Snakepit.start_stream("producer", args, pool: pool)
-        # Eight MiB of a megabyte and a little each: nine, and one at the yield.
-        stands_still_at(pool, key, 10)
-        for n <- 0..8, do: assert_receive({:snakepit, ^ref, {:chunk, %{"n" => ^n}}}, 5_000)
+        # Four MiB of a megabyte and a little each: five, and one at the yield.
+        stands_still_at(pool, key, 6)
+        for n <- 0..4, do: assert_receive({:snakepit, ^ref, {:chunk, %{"n" => ^n}}}, 5_000)
         refute_received {:snakepit, ^ref, _another}
         Snakepit.cancel(stream)
       end)
 
-    assert growth.vm < 24 * @mib
+    assert growth.vm < 16 * @mib
     assert growth.worker < 16 * @mib
   end
 

@@ -59,6 +59,8 @@ defmodule Snakepit.Doctor.Python do
 
   defp start_and_ping(name, options) do
     Process.flag(:trap_exit, true)
+    # Mix tasks do not start the application, which would start the user's pools.
+    Pool.Succession.ensure_started()
     started = System.monotonic_time(:millisecond)
 
     with {:ok, pool} <- Pool.start_link(options),

@@ -7,7 +7,16 @@ defmodule Snakepit.Pool.Succession do
   @registry __MODULE__
 
   @spec child_spec(term()) :: Supervisor.child_spec()
-  def child_spec(_options), do: Registry.child_spec(keys: :unique, name: @registry)
+  def child_spec(_options), do: Registry.child_spec(registry())
+
+  @doc """
+  For a pool without the application: what it needs ends with the calling process.
+  """
+  @spec ensure_started() :: :ok
+  def ensure_started do
+    _there_already = Registry.start_link(registry())
+    :ok
+  end
 
   @doc """
   Waits until whoever has this place has ended, and takes it until the calling process ends.
@@ -34,6 +43,8 @@ defmodule Snakepit.Pool.Succession do
   def holder(place) do
     with [{pid, _value}] <- Registry.lookup(@registry, place), do: pid, else: (_none -> nil)
   end
+
+  defp registry, do: [keys: :unique, name: @registry]
 
   defp await_end(holder, patience) do
     monitor = Process.monitor(holder)
