@@ -69,6 +69,7 @@ defmodule Snakepit.GRPC.Channel do
   @spec negotiate(t(), map()) :: t()
   def negotiate(%__MODULE__{native: native} = channel, health) do
     if health["lane"], do: Native.channel_lane(native)
+    if health["credit"], do: Native.channel_credit(native)
     %{channel | codec: if("msgpack" in List.wrap(health["codecs"]), do: :msgpack, else: :raw)}
   end
 

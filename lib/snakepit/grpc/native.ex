@@ -62,6 +62,9 @@ defmodule Snakepit.GRPC.Native do
   @spec channel_lane(channel()) :: :ok
   def channel_lane(_channel), do: missing()
 
+  @spec channel_credit(channel()) :: :ok
+  def channel_credit(_channel), do: missing()
+
   @spec channel_close(channel()) :: :ok
   def channel_close(_channel), do: missing()
 

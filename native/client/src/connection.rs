@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ pub struct Connection {
     authorization: Option<MetadataValue<Ascii>>,
     max_message_size: usize,
     lane: Arc<OnceLock<Arc<Lane>>>,
+    peer_keeps_credit: Arc<AtomicBool>,
     closed: Arc<Closer>,
 }
 
@@ -70,6 +72,7 @@ impl Connection {
             authorization,
             max_message_size: options.max_message_size,
             lane: Arc::default(),
+            peer_keeps_credit: Arc::default(),
             closed: Arc::new(Closer::new(false)),
         })
     }
@@ -87,9 +90,14 @@ impl Connection {
         self.lane.get().filter(|lane| lane.is_open())
     }
 
-    /// Whether the peer keeps credit on streams, as every peer with a lane does.
+    /// The peer has said that it keeps credit: streams begun from now on are exchanges under it.
+    pub fn rely_on_credit(&self) {
+        self.peer_keeps_credit.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the peer keeps credit on streams.
     pub fn peer_keeps_credit(&self) -> bool {
-        self.lane.get().is_some()
+        self.peer_keeps_credit.load(Ordering::Relaxed)
     }
 
     /// Whether values of `size` bytes may be sent in one message. Checked before the call: a peer

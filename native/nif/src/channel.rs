@@ -62,6 +62,13 @@ fn channel_lane(channel: ResourceArc<ChannelResource>) -> Atom {
     atoms::ok()
 }
 
+/// Streams keep exact credit with the peer from now on.
+#[rustler::nif]
+fn channel_credit(channel: ResourceArc<ChannelResource>) -> Atom {
+    channel.connection.rely_on_credit();
+    atoms::ok()
+}
+
 /// Ends every call on the channel, and every later one, with `:worker_exited`.
 #[rustler::nif]
 fn channel_close(channel: ResourceArc<ChannelResource>) -> Atom {
@@ -119,6 +126,7 @@ fn health_map<'a>(env: Env<'a>, health: &Health) -> Term<'a> {
         ("rss_bytes", health.rss_bytes.encode(env)),
         ("commands", health.commands.encode(env)),
         ("lane", health.lane.encode(env)),
+        ("credit", health.credit.encode(env)),
     ];
     let (keys, values): (Vec<_>, Vec<_>) =
         pairs.into_iter().map(|(key, value)| (text(env, key.as_bytes()), value)).unzip();

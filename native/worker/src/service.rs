@@ -109,6 +109,7 @@ impl SnakepitBridge for Bridge {
             rss_bytes: resident_bytes(),
             commands: worker.dispatcher.commands(),
             lane: true,
+            credit: true,
         }))
     }
 

@@ -216,9 +216,12 @@ pub struct HealthResponse {
     pub rss_bytes: u64,
     #[prost(string, repeated, tag = "11")]
     pub commands: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Serves Lane, and keeps credit on ExecuteBidiStream.
+    /// Serves Lane.
     #[prost(bool, tag = "12")]
     pub lane: bool,
+    /// Keeps credit on ExecuteBidiStream.
+    #[prost(bool, tag = "13")]
+    pub credit: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Entry {

@@ -256,7 +256,7 @@ class HealthRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class HealthResponse(_message.Message):
-    __slots__ = ("healthy", "worker_id", "uptime_ms", "active_requests", "total_requests", "python_version", "bridge_version", "transport", "codecs", "rss_bytes", "commands", "lane")
+    __slots__ = ("healthy", "worker_id", "uptime_ms", "active_requests", "total_requests", "python_version", "bridge_version", "transport", "codecs", "rss_bytes", "commands", "lane", "credit")
     HEALTHY_FIELD_NUMBER: _ClassVar[int]
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     UPTIME_MS_FIELD_NUMBER: _ClassVar[int]
@@ -269,6 +269,7 @@ class HealthResponse(_message.Message):
     RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
     COMMANDS_FIELD_NUMBER: _ClassVar[int]
     LANE_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_FIELD_NUMBER: _ClassVar[int]
     healthy: bool
     worker_id: str
     uptime_ms: int
@@ -281,4 +282,5 @@ class HealthResponse(_message.Message):
     rss_bytes: int
     commands: _containers.RepeatedScalarFieldContainer[str]
     lane: bool
-    def __init__(self, healthy: bool = ..., worker_id: _Optional[str] = ..., uptime_ms: _Optional[int] = ..., active_requests: _Optional[int] = ..., total_requests: _Optional[int] = ..., python_version: _Optional[str] = ..., bridge_version: _Optional[str] = ..., transport: _Optional[str] = ..., codecs: _Optional[_Iterable[_Union[Codec, str]]] = ..., rss_bytes: _Optional[int] = ..., commands: _Optional[_Iterable[str]] = ..., lane: bool = ...) -> None: ...
+    credit: bool
+    def __init__(self, healthy: bool = ..., worker_id: _Optional[str] = ..., uptime_ms: _Optional[int] = ..., active_requests: _Optional[int] = ..., total_requests: _Optional[int] = ..., python_version: _Optional[str] = ..., bridge_version: _Optional[str] = ..., transport: _Optional[str] = ..., codecs: _Optional[_Iterable[_Union[Codec, str]]] = ..., rss_bytes: _Optional[int] = ..., commands: _Optional[_Iterable[str]] = ..., lane: bool = ..., credit: bool = ...) -> None: ...
