@@ -7,6 +7,7 @@ use pyo3::types::PyType;
 
 static CANCELLED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static INPUT_FAILED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static ENCODING_FAILED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// Python's own name for the current thread.
 #[allow(unsafe_code)]
@@ -19,7 +20,11 @@ pub(crate) fn current_thread(_py: Python<'_>) -> u64 {
 /// Looks up what is raised here, so that raising runs no Python itself. To be called first.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     let exceptions = py.import("snakepit_bridge._exceptions")?;
-    for (slot, name) in [(&CANCELLED, "Cancelled"), (&INPUT_FAILED, "InputFailed")] {
+    for (slot, name) in [
+        (&CANCELLED, "Cancelled"),
+        (&INPUT_FAILED, "InputFailed"),
+        (&ENCODING_FAILED, "EncodingError"),
+    ] {
         let _ = slot.set(py, exceptions.getattr(name)?.cast_into::<PyType>()?.unbind());
     }
     Ok(())
@@ -45,6 +50,14 @@ pub(crate) fn cancelled(py: Python<'_>) -> PyErr {
 /// An `InputFailed` to raise in the current thread.
 pub(crate) fn input_failed(py: Python<'_>, reason: &str) -> PyErr {
     exception(py, &INPUT_FAILED, reason)
+}
+
+/// An `EncodingError` to raise in the current thread.
+pub(crate) fn encoding_failed(py: Python<'_>, problem: &str) -> PyErr {
+    match prepare(py) {
+        Ok(()) => exception(py, &ENCODING_FAILED, problem),
+        Err(error) => error,
+    }
 }
 
 fn exception(py: Python<'_>, class: &PyOnceLock<Py<PyType>>, message: &str) -> PyErr {

@@ -5,7 +5,7 @@
 //! ([`sink`]). Its chunks leave through a bounded [`outbox`]; those of the caller arrive in an
 //! [`inbox`], and an [`exchange`] holds the two together. [`call`] is what both sides know
 //! of it, and the one place where it is cancelled. [`value`] turns MessagePack into Python objects
-//! and back. [`worker`] is what all of them share, [`process`] keeps it from outliving its parent,
+//! and back, for Python's own transports too ([`msgpack`]). [`worker`] is what all of them share, [`process`] keeps it from outliving its parent,
 //! [`server`] starts and stops it.
 
 mod call;
@@ -16,6 +16,7 @@ mod handlers;
 mod inbox;
 mod inject;
 mod lane;
+mod msgpack;
 mod outbox;
 mod process;
 mod request;
@@ -37,6 +38,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(process::tell_parent_py, module)?)?;
     module.add_function(wrap_pyfunction!(call::current_request_id, module)?)?;
     module.add_function(wrap_pyfunction!(server::serve, module)?)?;
+    module.add_function(wrap_pyfunction!(msgpack::pack, module)?)?;
+    module.add_function(wrap_pyfunction!(msgpack::unpack, module)?)?;
     module.add_class::<call::Call>()?;
     module.add_class::<inbox::Chunks>()?;
     module.add_class::<sink::Sink>()

@@ -16,5 +16,14 @@ def tell_parent(json: str) -> None:
 def current_request_id() -> str | None:
     """The id of the call that the current thread runs. None elsewhere, and on the asyncio loop."""
 
+def pack(value: Any, root: str = "value") -> bytes:
+    """Packs one value as MessagePack, as the contract has it.
+
+    Raises EncodingError, whose message names the path from ``root`` on.
+    """
+
+def unpack(data: bytes, root: str = "value") -> Any:
+    """Unpacks one MessagePack value, which must be all of ``data``. Raises EncodingError."""
+
 def serve(dispatcher: Dispatcher, config: dict[str, Any]) -> None:
     """Serves the dispatcher's handlers. Returns after a proper stop."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from .transports import NAMES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
 HELP = """\
-usage: python grpc_bridge.py (--socket PATH | --port PORT) [OPTION]...
+usage: python grpc_bridge.py [--socket PATH | --port PORT] [OPTION]...
 
 Runs a Snakepit worker, which serves the functions of the given modules to an Elixir
 application. Snakepit's pools start it; by hand it is of use for a look with grpcurl.
+
+how it is called:
+  --transport NAME           native: gRPC, by the part written in Rust (default)
+                             stdio-json, stdio-msgpack: frames on standard input and output
 
 where to listen:
   --socket PATH              unix socket to make
@@ -33,8 +39,10 @@ how:
   -h, --help                 show this and exit
   --version                  show the version and exit
 
-Once it listens, it writes one line to standard output: the byte 0x1e and the JSON object
-{"event": "ready", "os_pid": ..., "address": ...}. It ends when its standard input is closed.
+Started by a parent process, that is with a pipe as standard input, it writes one line to
+standard output once it listens: the byte 0x1e and the JSON object
+{"event": "ready", "os_pid": ..., "address": ...}. It ends when that pipe is closed. Started by
+hand it says in words where it listens, and ends with Ctrl-C.
 """
 
 
@@ -46,6 +54,7 @@ class Options:
     """A parsed command line. Durations are in the unit that their name ends with."""
 
     def __init__(self) -> None:
+        self.transport: str | None = None
         self.socket: str | None = None
         self.port: int | None = None
         self.worker_id = "worker"
@@ -95,7 +104,10 @@ def parse(argv: list[str]) -> Options:
             setattr(options, attribute, given)
     if options.socket is not None and options.port is not None:
         raise UsageError("--socket and --port exclude each other")
-    if options.socket is None and options.port is None:
+    if (options.transport or "").startswith("stdio"):
+        if options.socket is not None or options.port is not None:
+            raise UsageError(f"--transport {options.transport} takes no --socket and no --port")
+    elif options.socket is None and options.port is None:
         options.port = 50051
     return options
 
@@ -109,7 +121,17 @@ def _between(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
+def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:
+    def read(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"takes one of {', '.join(names)}")
+        return value
+
+    return read
+
+
 READERS: dict[str, Callable[[str], Any]] = {
+    "--transport": _one_of(NAMES),
     "--socket": str,
     "--port": _between(0, 65535),
     "--worker-id": str,

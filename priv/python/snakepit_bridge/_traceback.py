@@ -14,6 +14,8 @@ _OURS = frozenset(
     for name in ("_aio", "_binding", "_checks", "_chunks", "_dispatcher", "_entry", "_worker")
 )
 
+_TRANSPORTS = __file__.rpartition("_traceback")[0] + "transports"
+
 
 def traceback_of(exc: BaseException) -> str:
     """The traceback from the handler's first frame on, as text.
@@ -56,4 +58,4 @@ def _from_the_handler_on(trace: TracebackType | None) -> TracebackType | None:
 
 def _is_ours(trace: TracebackType) -> bool:
     file = trace.tb_frame.f_code.co_filename
-    return file in _OURS or file.startswith(("<snakepit_bridge ", "<frozen importlib"))
+    return file in _OURS or file.startswith(("<snakepit_bridge ", "<frozen importlib", _TRANSPORTS))

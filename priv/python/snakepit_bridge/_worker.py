@@ -6,13 +6,13 @@ import os
 import sys
 
 from ._options import HELP, UsageError, parse
+from .transports import TransportMissing, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ._dispatcher import Dispatcher
     from ._options import Options
+    from .transports import Transport
 
 
 def main(argv: list[str]) -> int:
@@ -37,28 +37,35 @@ def main(argv: list[str]) -> int:
 
 
 def _serve(options: Options) -> int:
-    native = _native()
-    if native is None:
+    transport = _transport(options)
+    if transport is None:
         return 1
     # First of all: what is imported from here on may print, and may start processes.
-    native.claim_process(options.socket)
-    _connect_output(native)
+    transport.claim_process(options.socket)
+    _connect_output(transport)
     # Taken out of the environment, which the handlers and their child processes can read.
     config = {**options.server_config(), "token": os.environ.pop("SNAKEPIT_TOKEN", None)}
     dispatcher = _start(options)
     if dispatcher is None:
         return 1
     try:
-        native.serve(dispatcher, config)
+        return transport.serve(dispatcher, config) or 0
     except Exception:
         _report("the server failed")
         return 1
     finally:
         dispatcher.stop()
-    return 0
 
 
-def _connect_output(native: Any) -> None:
+def _transport(options: Options) -> Transport | None:
+    try:
+        return load(options.transport or "native")
+    except TransportMissing as missing:
+        print(missing, file=sys.stderr)
+        return None
+
+
+def _connect_output(transport: Transport) -> None:
     """Has lines leave whole and at once, and passes on what is logged."""
     from ._logs import forward
 
@@ -71,23 +78,10 @@ def _connect_output(native: Any) -> None:
     def request_id() -> str | None:
         aio = sys.modules.get("snakepit_bridge._aio")
         call = None if aio is None else aio.current.get()
-        found: str | None = native.current_request_id() if call is None else call.request_id
+        found: str | None = transport.current_request_id() if call is None else call.request_id
         return found
 
-    forward(native.tell_parent, request_id)
-
-
-def _native() -> Any:
-    try:
-        from . import _native
-    except ImportError as error:
-        print(
-            f"snakepit_bridge has no native part for this Python: {error}\n"
-            "Run: mix snakepit.setup (or: pip install priv/python)",
-            file=sys.stderr,
-        )
-        return None
-    return _native
+    forward(transport.tell_parent, request_id)
 
 
 def _start(options: Options) -> Dispatcher | None:

@@ -1,6 +1,7 @@
 """The worker's main program; the native server is played by FakeNative."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ class FakeNative:
 @pytest.fixture
 def native(registry, monkeypatch):
     native = FakeNative()
-    monkeypatch.setattr(_worker, "_native", lambda: native)
+    monkeypatch.setattr(_worker, "load", lambda name: native)
     monkeypatch.setattr(_worker, "_connect_output", lambda native: native.steps.append("logs"))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delenv("SNAKEPIT_TOKEN", raising=False)
@@ -159,6 +160,8 @@ def test_an_address_that_is_taken_is_shown_and_the_stop_hooks_run(native, capsys
         ("--port 65536", "--port takes an integer from 0 to 65535, got '65536'"),
         ("--capacity 0", "--capacity takes an integer from 1"),
         ("--socket /tmp/a --port 1", "--socket and --port exclude each other"),
+        ("--transport smoke", "--transport takes one of native, "),
+        ("--transport stdio-json --port 1", "--transport stdio-json takes no --socket and no"),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_refused(native, capsys, command_line, message):
@@ -188,6 +191,7 @@ def run_without_native(*arguments, cwd):
         [sys.executable, "-c", code, str(SCRIPT), *arguments],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(SCRIPT.parent)},
+        input="",
         capture_output=True,
         text=True,
     )
@@ -205,6 +209,18 @@ def test_the_script_says_what_to_do_when_the_native_part_is_missing(tmp_path):
     ran = run_without_native("--port", "1", cwd=tmp_path)
     assert ran.returncode == 1
     assert "mix snakepit.setup" in ran.stderr
+
+
+def test_the_script_says_what_messagepack_needs(tmp_path):
+    ran = run_without_native("--transport", "stdio-msgpack", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("MessagePack needs the native part of snakepit_bridge")
+
+
+def test_json_needs_no_native_part(tmp_path):
+    ran = run_without_native("--transport", "stdio-json", cwd=tmp_path)
+    assert ran.returncode == -signal.SIGKILL, "its input is at its end"
+    assert ran.stderr == ""
 
 
 def test_the_help_names_every_option():

@@ -29,6 +29,11 @@ pub(crate) fn arguments<'py>(
     Ok(dict)
 }
 
+/// One value by itself.
+pub(crate) fn unpack<'py>(py: Python<'py>, data: &[u8]) -> Result<Bound<'py, PyAny>, ValueError> {
+    read(&mut ObjectBuild { py }, &mut Vec::new(), data)
+}
+
 struct ObjectBuild<'py> {
     py: Python<'py>,
 }

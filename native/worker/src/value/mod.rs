@@ -4,5 +4,5 @@ mod build;
 mod json;
 mod write;
 
-pub(crate) use build::arguments;
-pub(crate) use write::DictWriter;
+pub(crate) use build::{arguments, unpack};
+pub(crate) use write::{DictWriter, pack};

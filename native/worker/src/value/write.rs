@@ -19,6 +19,13 @@ pub(crate) struct DictWriter {
     keys: Vec<(Py<PyString>, Bytes)>,
 }
 
+/// One value by itself.
+pub(crate) fn pack(value: &Bound<'_, PyAny>) -> Result<Bytes, ValueError> {
+    let mut writer = DictWriter::new(Codec::Msgpack, "");
+    writer.value(value, 0)?;
+    Ok(writer.writer.take())
+}
+
 /// More different keys than a stream of records has; beyond that they are not kept.
 const MAX_KEYS: usize = 32;
 
