@@ -42,6 +42,20 @@ defmodule Snakepit.Config do
       default: Snakepit.Adapters.GRPCPython,
       doc: "a `Snakepit.Adapter`: which program a worker runs"
     ],
+    adapters: [
+      type: {:list, :module},
+      default: [],
+      doc: "instead of `:adapter`: the first of these whose workers start"
+    ],
+    fallback_adapter: [
+      type: :module,
+      doc: "who serves `Snakepit.AdapterFallback.execute_with_fallback/3` when no worker can"
+    ],
+    transport: [
+      type: {:in, [:native, :grpcio]},
+      default: :native,
+      doc: "which server a Python worker with gRPC runs; `:grpcio` is the portable one"
+    ],
     pool_size: [
       type: :pos_integer,
       default: {:mfa, {System, :schedulers_online, []}},
@@ -169,17 +183,39 @@ defmodule Snakepit.Config do
         ]
 
   A pool starts with the
-  application only when one of `:adapter_module`, `:pool_config` and `:grpc_config` is set.
-  `:adapters` and `:fallback_adapter` are not supported by this version and raise `ArgumentError`.
+  application only when one of `:adapter_module`, `:adapters`, `:pool_config` and `:grpc_config` is
+  set.
+
+  ## Several adapters
+
+      config :snakepit,
+        adapters: [Snakepit.Adapters.GRPCPython, Snakepit.Adapters.GenericPythonMsgpack],
+        fallback_adapter: Snakepit.Adapters.GenericPythonV2
+
+  With `:adapters` the pool takes the first whose workers start, and logs why those before it
+  could not. When none can, the pool does not start, and calls of a configured pool return
+  `:grpc_unavailable`.
+
+  With `:fallback_adapter` the pool starts in any case: it goes on to start its workers, and calls
+  return `:grpc_unavailable` until it succeeds. `Snakepit.AdapterFallback.execute_with_fallback/3`
+  has these calls served by a pool of the other adapter.
   """
 
-  alias Snakepit.Schema
+  alias Snakepit.{Adapter, Schema}
 
-  defstruct Keyword.keys(@schema)
+  # `protocol` and `commands` are what the adapter says of itself. A pool that is `tolerant` starts
+  # also when its workers do not.
+  defstruct Keyword.keys(@schema) ++ [protocol: :grpc, commands: :any, tolerant: false]
 
   @type t :: %__MODULE__{
           name: atom(),
           adapter: module(),
+          adapters: [module()],
+          fallback_adapter: module() | nil,
+          transport: :native | :grpcio,
+          protocol: Adapter.protocol(),
+          commands: :any | [String.t()],
+          tolerant: boolean(),
           pool_size: pos_integer(),
           max_concurrent_streams: pos_integer(),
           queue_limit: non_neg_integer(),
@@ -211,27 +247,69 @@ defmodule Snakepit.Config do
   @type option :: {atom(), term()}
 
   @where "Snakepit.Pool"
-  @env_keys [:adapter_module, :pool_config, :grpc_config]
-  @known_env @env_keys ++ [:pools, :worker_init_timeout, :adapters, :fallback_adapter]
-  @unsupported_env [:adapters, :fallback_adapter]
+  @env_keys [:adapter_module, :adapters, :pool_config, :grpc_config]
+  @known_env @env_keys ++ [:pools, :worker_init_timeout, :fallback_adapter]
 
   @doc """
-  Checks pool options and fills in the defaults. Raises `ArgumentError` on bad ones.
+  Checks pool options and fills in the defaults. Raises `ArgumentError` on bad ones. Of several
+  adapters it is the first.
   """
   @spec new!([option()] | %{atom() => term()}) :: t()
-  def new!(options) do
+  def new!(options), do: options |> candidates!() |> hd()
+
+  @doc """
+  The same for each of the adapters that may be chosen, in order.
+  """
+  @spec candidates!([option()] | %{atom() => term()}) :: [t(), ...]
+  def candidates!(options) do
     options = Schema.options!(options, @where)
     config = struct!(__MODULE__, Schema.validate!(options, @schema, @where))
-    check_adapter!(config.adapter)
-    check_ports!(config)
-    config
+    adapters = if config.adapters == [], do: [config.adapter], else: config.adapters
+
+    for adapter <- adapters, do: check_adapter!(:adapter, adapter)
+
+    with adapter when adapter != nil <- config.fallback_adapter,
+         do: check_adapter!(:fallback_adapter, adapter)
+
+    check_transport!(config.transport, adapters)
+    configs = Enum.map(adapters, &for_adapter(config, &1))
+    Enum.each(configs, &check_ports!/1)
+    configs
   end
 
-  defp check_adapter!(adapter) do
-    unless Code.ensure_loaded?(adapter) and function_exported?(adapter, :executable_path, 0) do
+  @doc """
+  The same pool with another adapter: what makes no sense there is left out.
+  """
+  @spec for_adapter(t(), module()) :: t()
+  def for_adapter(%__MODULE__{} = config, adapter) do
+    protocol = Adapter.protocol(adapter)
+    transport = if config.transport in transports(adapter), do: config.transport, else: :native
+
+    %{
+      config
+      | adapter: adapter,
+        protocol: protocol,
+        commands: Adapter.call(adapter, :supported_commands, [], :any),
+        transport: transport,
+        base_port: if(protocol == :grpc, do: config.base_port)
+    }
+  end
+
+  defp transports(adapter), do: Adapter.call(adapter, :transports, [], [:native])
+
+  defp check_adapter!(option, adapter) do
+    unless Adapter.adapter?(adapter) do
       raise ArgumentError,
-            "#{@where}: option :adapter expected a module with the behaviour Snakepit.Adapter, " <>
-              "got #{inspect(adapter)}"
+            "#{@where}: option #{inspect(option)} expected a module with the behaviour " <>
+              "Snakepit.Adapter, got #{inspect(adapter)}"
+    end
+  end
+
+  defp check_transport!(transport, adapters) do
+    unless transport == :native or Enum.any?(adapters, &(transport in transports(&1))) do
+      raise ArgumentError,
+            "#{@where}: option :transport #{inspect(transport)} makes no sense with " <>
+              "#{Enum.map_join(adapters, ", ", &inspect/1)}; it is for Snakepit.Adapters.GRPCPython"
     end
   end
 
@@ -250,7 +328,6 @@ defmodule Snakepit.Config do
   @spec from_env() :: {:ok, [option()]} | :none
   def from_env do
     env = Application.get_all_env(:snakepit)
-    for key <- @unsupported_env, present?(env[key]), do: unsupported!(key)
 
     if Enum.any?(@env_keys, &present?(env[&1])) do
       {:ok, env_options(env)}
@@ -285,7 +362,7 @@ defmodule Snakepit.Config do
   defp env_options(env) do
     top =
       env
-      |> Keyword.take([:worker_init_timeout])
+      |> Keyword.take([:worker_init_timeout, :adapters, :fallback_adapter])
       |> Keyword.merge(adapter: env[:adapter_module])
       |> Enum.filter(fn {_key, value} -> present?(value) end)
 
@@ -298,10 +375,4 @@ defmodule Snakepit.Config do
   defp options!(options, key), do: Schema.options!(options, "config :snakepit, #{key}:")
 
   defp present?(value), do: value not in [nil, []]
-
-  defp unsupported!(key) do
-    raise ArgumentError,
-          "config :snakepit, #{inspect(key)}: choosing between several adapters is not supported " <>
-            "by this version; name the one adapter with :adapter_module"
-  end
 end

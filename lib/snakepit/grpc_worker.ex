@@ -20,7 +20,6 @@ defmodule Snakepit.GRPCWorker do
   """
 
   alias Snakepit.{Config, Error, Pool, Request, Worker}
-  alias Snakepit.GRPC.Channel
 
   @type worker :: GenServer.server()
 
@@ -65,7 +64,7 @@ defmodule Snakepit.GRPCWorker do
   def get_health(worker) do
     with {:ok, pool, _index} <- locate(worker),
          {:ok, channel} <- get_channel(worker),
-         do: Channel.health(channel, pool.config.health.timeout)
+         do: Worker.Channel.health(channel, pool.config.health.timeout)
   end
 
   @doc """
@@ -82,9 +81,9 @@ defmodule Snakepit.GRPCWorker do
   end
 
   @doc """
-  The connection to the worker, for `Snakepit.GRPC.Client`.
+  The connection to the worker, for `Snakepit.GRPC.Client` if it speaks gRPC.
   """
-  @spec get_channel(worker()) :: {:ok, Channel.t()} | {:error, Error.reason()}
+  @spec get_channel(worker()) :: {:ok, Worker.Channel.t()} | {:error, Error.reason()}
   def get_channel(worker) do
     with {:ok, pool, index} <- locate(worker),
          {:ok, channel} <- Pool.Shared.channel(pool, index) do

@@ -29,8 +29,10 @@ defmodule Snakepit.Pool do
   use Supervisor
 
   alias Snakepit.{Config, Error, GRPC, Request}
+  alias Snakepit.Worker.Channel
 
   alias Snakepit.Pool.{
+    Choice,
     Drain,
     Gate,
     Lease,
@@ -54,9 +56,21 @@ defmodule Snakepit.Pool do
   """
   @spec start_link([Config.option()]) :: Supervisor.on_start()
   def start_link(options) do
-    config = Config.new!(options)
-    Supervisor.start_link(__MODULE__, config, name: Module.concat(__MODULE__, config.name))
+    case Config.candidates!(options) do
+      [%{fallback_adapter: nil} = config] -> start_one(config)
+      [config] -> start_one(%{config | tolerant: true})
+      [config | _] = several -> Choice.start_link(several, supervisor(config.name))
+    end
   end
+
+  @doc false
+  @spec start_one(Config.t()) :: Supervisor.on_start()
+  def start_one(%Config{name: name} = config),
+    do: Supervisor.start_link(__MODULE__, config, name: supervisor(name))
+
+  @doc false
+  @spec supervisor(atom()) :: atom()
+  def supervisor(name), do: Module.concat(__MODULE__, name)
 
   @doc false
   def child_spec(options) do
@@ -140,7 +154,8 @@ defmodule Snakepit.Pool do
 
     # Nothing runs here when the stream ends, so the native client tells the pool.
     start = fn lease, request ->
-      GRPC.StreamCall.start_each(lease.channel, ref, request, Lease.release_message(lease))
+      channel = Channel.grpc(lease.channel)
+      GRPC.StreamCall.start_each(channel, ref, request, Lease.release_message(lease))
     end
 
     with {:ok, request} <- Request.new(command, args, opts),
@@ -156,11 +171,13 @@ defmodule Snakepit.Pool do
           {:ok, map()} | {:error, Error.reason()}
   def execute_on(pool, target, request) do
     request = %{request | timeout: request.timeout || @default_timeout}
-    call(pool, target, request, if(request.idempotent, do: @repeats, else: 0))
+
+    with :ok <- known(pool, request),
+         do: call(pool, target, request, if(request.idempotent, do: @repeats, else: 0))
   end
 
   defp call(pool, target, request, repeats) do
-    case with_lease(pool, target, request, &GRPC.Call.run(&1.channel, request)) do
+    case with_lease(pool, target, request, &Channel.execute(&1.channel, request)) do
       # By now the pool knows that the worker is gone: the next attempt finds another one, or
       # waits.
       {:error, :worker_exited} when repeats > 0 -> call(pool, target, request, repeats - 1)
@@ -173,18 +190,36 @@ defmodule Snakepit.Pool do
           :ok | {:error, Error.reason()}
   def stream_on(pool, target, request, callback) do
     check_callback!(callback)
-    stream_on_lease(pool, target, request, &GRPC.StreamCall.run(&1, &2, callback))
+    stream_on_lease(pool, target, request, &Channel.stream(&1, &2, callback))
   end
 
   defp run_stream(command, args, opts, run) do
     with {:ok, request} <- Request.new(command, args, opts),
          {:ok, pool} <- fetch_or_start(request.pool),
-         do: stream_on_lease(pool, :any, request, run)
+         do: stream_on_lease(pool, :any, request, &run.(Channel.grpc(&1), &2))
   end
 
   defp stream_on_lease(pool, target, request, run) do
     request = %{request | timeout: request.timeout || pool.config.stream_timeout}
-    with_lease(pool, target, request, &run.(&1.channel, request))
+
+    with :ok <- streams(pool),
+         :ok <- known(pool, request),
+         do: with_lease(pool, target, request, &run.(&1.channel, request))
+  end
+
+  # Before a slot is taken: no worker of the pool could.
+  defp streams(%{config: %{protocol: :grpc}}), do: :ok
+  defp streams(_pipes), do: {:error, :streaming_not_supported}
+
+  defp known(%{config: %{commands: :any}}, _request), do: :ok
+
+  defp known(%{config: %{commands: commands, adapter: adapter}}, %{command: command}) do
+    if command in commands do
+      :ok
+    else
+      text = "#{inspect(command)} is none of the commands of #{inspect(adapter)}"
+      {:error, %Error{kind: :unknown_command, message: text, command: command}}
+    end
   end
 
   defp check_callback!(callback) when is_function(callback, 1), do: :ok
@@ -205,7 +240,9 @@ defmodule Snakepit.Pool do
   def open_stream(pool, request, open) do
     request = %{request | timeout: request.timeout || pool.config.stream_timeout}
 
-    with {:ok, lease} <- checkout(pool, :any, request) do
+    with :ok <- streams(pool),
+         :ok <- known(pool, request),
+         {:ok, lease} <- checkout(pool, :any, request) do
       case open.(lease, request) do
         {:ok, stream} ->
           {:ok, lease, stream}

@@ -2,6 +2,7 @@ defmodule Snakepit.ConfigTest do
   # The application environment is shared.
   use ExUnit.Case, async: false
 
+  alias Snakepit.Adapters.{GenericPythonMsgpack, GenericPythonV2, GRPCPython}
   alias Snakepit.Config
 
   describe "new!/1" do
@@ -53,6 +54,39 @@ defmodule Snakepit.ConfigTest do
                      fn ->
                        Config.new!(adapter: module)
                      end
+      end
+    end
+
+    test "refuses adapters and a fallback that are none" do
+      for {option, value} <- [adapters: [GRPCPython, Enum], fallback_adapter: Enum] do
+        assert_raise ArgumentError, ~r/expected a module with the behaviour .* got Enum/, fn ->
+          Config.new!([{option, value}])
+        end
+      end
+    end
+
+    test "knows what each adapter speaks, and leaves out what makes no sense there" do
+      options = [adapters: [GRPCPython, GenericPythonV2], transport: :grpcio, base_port: 50_000]
+
+      assert [
+               %{protocol: :grpc, transport: :grpcio, base_port: 50_000},
+               %{protocol: :json, transport: :native, base_port: nil}
+             ] = Config.candidates!(options)
+
+      assert %{protocol: :msgpack} = Config.new!(adapter: GenericPythonMsgpack)
+    end
+
+    test "refuses a transport that the adapter does not have" do
+      for adapter <- [GenericPythonV2, GenericPythonMsgpack, Snakepit.Test.PipeAdapter] do
+        message = ~r/:transport :grpcio makes no sense with #{inspect(adapter)}/
+
+        assert_raise ArgumentError, message, fn ->
+          Config.new!(adapter: adapter, transport: :grpcio)
+        end
+      end
+
+      assert_raise ArgumentError, ~r/:transport expected one of :native, :grpcio/, fn ->
+        Config.new!(transport: :carrier_pigeon)
       end
     end
 
@@ -123,12 +157,16 @@ defmodule Snakepit.ConfigTest do
       assert config.pool_size == 16
     end
 
-    test "refuses what this version does not support" do
-      for key <- [:adapters, :fallback_adapter] do
-        Application.put_env(:snakepit, key, [Snakepit.Adapters.GRPCPython])
-        assert_raise ArgumentError, ~r/#{key}: .* not supported/, &Config.from_env/0
-        Application.delete_env(:snakepit, key)
-      end
+    test "reads several adapters and a fallback" do
+      Application.put_env(:snakepit, :fallback_adapter, GenericPythonV2)
+      assert Config.from_env() == :none
+      Application.put_env(:snakepit, :adapters, [GRPCPython, GenericPythonMsgpack])
+      assert {:ok, options} = Config.from_env()
+
+      assert [%{adapter: GRPCPython}, %{adapter: GenericPythonMsgpack}] =
+               Config.candidates!(options)
+
+      assert Config.new!(options).fallback_adapter == GenericPythonV2
     end
 
     test "the pool's own setting wins over the one on top" do

@@ -5,22 +5,27 @@ defmodule Snakepit.Adapters.GRPCPython do
   The interpreter is, in this order, the pool's `python: [executable: ...]`, the environment
   variable `SNAKEPIT_PYTHON`, and `.venv/bin/python` of the current project, which
   `mix snakepit.setup` makes.
+
+  With `transport: :grpcio` the workers run the portable server, on `grpc.aio`.
   """
 
   @behaviour Snakepit.Adapter
 
-  alias Snakepit.{Error, GRPC}
+  alias Snakepit.{Adapter, Error, GRPC}
+  alias Snakepit.Adapters.Bridge
+  alias Snakepit.Worker.Address
 
   @impl true
-  def executable_path do
-    from_environment() || from_project() || raise missing()
-  end
+  defdelegate executable_path, to: Bridge
 
   @impl true
-  def script_path, do: Application.app_dir(:snakepit, "priv/python/grpc_bridge.py")
+  defdelegate script_path, to: Bridge
 
   @impl true
   def script_args, do: []
+
+  @impl true
+  def worker_args(%{config: config} = worker), do: Bridge.args(worker, config.transport)
 
   @impl true
   def uses_grpc?, do: true
@@ -28,9 +33,21 @@ defmodule Snakepit.Adapters.GRPCPython do
   @impl true
   def supported_commands, do: :any
 
+  @impl true
+  def transports, do: [:native, :grpcio]
+
+  @doc """
+  A port that is free, for `python priv/python/grpc_bridge.py --port N` by hand. The workers of
+  a pool listen on unix sockets, or in the range of `:base_port`.
+  """
+  @impl true
+  @spec get_port() :: :inet.port_number()
+  defdelegate get_port, to: Address, as: :free_port
+
   @doc """
   Connects to a worker that listens on a port of this machine.
   """
+  @impl true
   @spec init_grpc_connection(:inet.port_number()) ::
           {:ok, %{channel: GRPC.Channel.t(), port: :inet.port_number()}}
           | {:error, Error.reason()}
@@ -43,7 +60,8 @@ defmodule Snakepit.Adapters.GRPCPython do
   @doc """
   Runs a command on such a connection.
   """
-  @spec grpc_execute(%{channel: GRPC.Channel.t()}, String.t(), map(), timeout()) ::
+  @impl true
+  @spec grpc_execute(Adapter.connection(), String.t(), map(), timeout()) ::
           {:ok, map()} | {:error, Error.reason()}
   def grpc_execute(connection, command, args, timeout \\ 30_000),
     do: GRPC.Client.execute(connection.channel, command, args, timeout)
@@ -51,8 +69,9 @@ defmodule Snakepit.Adapters.GRPCPython do
   @doc """
   Runs a streaming command on such a connection.
   """
+  @impl true
   @spec grpc_execute_stream(
-          %{channel: GRPC.Channel.t()},
+          Adapter.connection(),
           String.t(),
           map(),
           (map() -> term()),
@@ -60,34 +79,4 @@ defmodule Snakepit.Adapters.GRPCPython do
         ) :: :ok | {:error, Error.reason()}
   def grpc_execute_stream(connection, command, args, callback, timeout \\ 300_000),
     do: GRPC.Client.execute_stream(connection.channel, command, args, callback, timeout)
-
-  defp from_environment do
-    with name when name not in [nil, ""] <- System.get_env("SNAKEPIT_PYTHON") do
-      System.find_executable(name) || raise(not_found(name))
-    else
-      _unset -> nil
-    end
-  end
-
-  defp from_project do
-    path = Path.expand(".venv/bin/python")
-    if File.exists?(path), do: path
-  end
-
-  defp not_found(name) do
-    Error.exception(
-      kind: :worker_crashed,
-      message: "SNAKEPIT_PYTHON names #{inspect(name)}, and there is no such program."
-    )
-  end
-
-  defp missing do
-    Error.exception(
-      kind: :worker_crashed,
-      message:
-        "No Python for the workers: there is no #{Path.expand(".venv/bin/python")}. Run " <>
-          "`mix snakepit.setup` to make it, or name an interpreter with SNAKEPIT_PYTHON or " <>
-          "the pool option python: [executable: path]."
-    )
-  end
 end

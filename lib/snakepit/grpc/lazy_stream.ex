@@ -6,6 +6,7 @@ defmodule Snakepit.GRPC.LazyStream do
   alias Snakepit.{Error, Pool, Request}
   alias Snakepit.GRPC.StreamCall
   alias Snakepit.Pool.Lease
+  alias Snakepit.Worker.Channel
 
   @spec new(term(), term(), Snakepit.opts()) :: Enumerable.t()
   def new(command, args, opts) do
@@ -22,7 +23,7 @@ defmodule Snakepit.GRPC.LazyStream do
   defp open(request) do
     with {:ok, pool} <- Pool.fetch_or_start(request.pool),
          {:ok, lease, stream} <-
-           Pool.open_stream(pool, request, &StreamCall.open(&1.channel, &2)) do
+           Pool.open_stream(pool, request, &StreamCall.open(Channel.grpc(&1.channel), &2)) do
       %{lease: lease, stream: stream, rest: [], given: 0, held: nil}
     else
       {:error, reason} -> raise Error, reason

@@ -103,6 +103,19 @@ defmodule Snakepit.GRPC.Native do
   @spec cancel(handle()) :: :ok
   def cancel(_handle), do: missing()
 
+  # Names and values as one MessagePack map, in order.
+  @spec pack([{String.t(), term()}]) :: {:ok, binary()} | {:error, String.t()} | :yield
+  def pack(_pairs), do: missing()
+
+  @spec pack_large([{String.t(), term()}]) :: {:ok, binary()} | {:error, String.t()}
+  def pack_large(_pairs), do: missing()
+
+  @spec unpack(binary()) :: {:ok, term()} | {:error, String.t()} | :yield
+  def unpack(_packed), do: missing()
+
+  @spec unpack_large(binary()) :: {:ok, term()} | {:error, String.t()}
+  def unpack_large(_packed), do: missing()
+
   @spec signal_group(pos_integer(), pos_integer()) :: :ok | {:error, atom()}
   def signal_group(_os_pid, _signal), do: missing()
 

@@ -3,7 +3,7 @@ defmodule Snakepit.Pool.Lease do
   # The right to run one call on one worker. Taking and returning it happens in
   # the caller, on shared memory; the pool's server is asked only when the caller must wait.
 
-  alias Snakepit.Request
+  alias Snakepit.{Error, Request}
   alias Snakepit.Pool.{Server, SessionTable, Shared, Slots, Stats}
 
   @enforce_keys [:pool, :slot, :token, :channel]
@@ -13,7 +13,7 @@ defmodule Snakepit.Pool.Lease do
           pool: Shared.t(),
           slot: Slots.slot(),
           token: Slots.token(),
-          channel: Snakepit.GRPC.Channel.t(),
+          channel: Snakepit.Worker.Channel.t(),
           session: String.t() | nil
         }
 
@@ -78,11 +78,14 @@ defmodule Snakepit.Pool.Lease do
   @spec note(result, t()) :: result when result: term()
   def note({:error, reason} = result, %__MODULE__{pool: pool} = lease) do
     Stats.count_error(pool, reason)
-    if reason in [:worker_exited, :grpc_unavailable], do: suspect(lease)
+    if suspicious?(reason), do: suspect(lease)
     result
   end
 
   def note(result, _lease), do: result
+
+  defp suspicious?(%Error{kind: kind}), do: kind == :protocol
+  defp suspicious?(reason), do: reason in [:worker_exited, :grpc_unavailable]
 
   # The caller knows before the pool that the worker is gone. When this returns the pool knows
   # too: a call made now waits for the next process instead of failing on the last.

@@ -4,10 +4,10 @@ defmodule Snakepit.Pool.Roster do
   # that callers can rely on: the connection of a worker is there before the worker is ready,
   # and is taken away after it stopped being so.
 
-  alias Snakepit.GRPC
+  alias Snakepit.Worker
   alias Snakepit.Pool.{SessionKeeper, SessionTable, Shared, Slots}
 
-  @spec ready(Shared.t(), Slots.worker(), GRPC.Channel.t(), map()) :: :ok
+  @spec ready(Shared.t(), Slots.worker(), Worker.Channel.t(), map()) :: :ok
   def ready(pool, index, channel, info) do
     {incarnation, info} = incarnation(pool, index, info)
     Shared.put_worker(pool, index, channel, Map.put(info, :state, :ready), incarnation)
@@ -29,7 +29,7 @@ defmodule Snakepit.Pool.Roster do
   @doc """
   Takes a worker out of service, if `channel` is still its connection.
   """
-  @spec suspend(Shared.t(), Slots.worker(), GRPC.Channel.t()) :: boolean()
+  @spec suspend(Shared.t(), Slots.worker(), Worker.Channel.t()) :: boolean()
   def suspend(pool, index, channel) do
     current = Shared.channel(pool, index) == {:ok, channel}
 

@@ -5,9 +5,10 @@ defmodule Snakepit.Pool.Server do
 
   use GenServer
 
-  alias Snakepit.{Config, Error, GRPC}
+  alias Snakepit.{Config, Error, Worker}
   alias Snakepit.Pool.{Queue, Retirement, Roster, SessionKeeper, SessionTable}
   alias Snakepit.Pool.{Shared, Slots, Succession, Waiting}
+  alias Snakepit.Worker
   alias Snakepit.Worker.Directory
 
   @predecessor_timeout 1_000
@@ -46,7 +47,7 @@ defmodule Snakepit.Pool.Server do
   @doc """
   Gives a worker no more calls until it has shown that it still answers on `channel`.
   """
-  @spec suspect(pid(), Slots.worker(), GRPC.Channel.t()) :: :ok
+  @spec suspect(pid(), Slots.worker(), Worker.Channel.t()) :: :ok
   def suspect(server, worker, channel) do
     GenServer.call(server, {:suspect, worker, channel})
   catch

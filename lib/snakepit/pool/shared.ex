@@ -3,7 +3,7 @@ defmodule Snakepit.Pool.Shared do
   # What the callers of a pool share, found by its name without asking a process: the slots, and
   # the table with the connection of every worker.
 
-  alias Snakepit.{Config, GRPC}
+  alias Snakepit.{Config, Worker}
   alias Snakepit.Pool.{SessionTable, Slots}
 
   @enforce_keys [:key, :generation, :server, :slots, :table, :sessions, :directory, :config]
@@ -71,7 +71,7 @@ defmodule Snakepit.Pool.Shared do
   The connection of a worker. `:pool_down` when the owner of the table has crashed and its
   successor is not here yet.
   """
-  @spec channel(t(), Slots.worker()) :: {:ok, GRPC.Channel.t()} | :down | :pool_down
+  @spec channel(t(), Slots.worker()) :: {:ok, Worker.Channel.t()} | :down | :pool_down
   def channel(%__MODULE__{table: table}, worker) do
     case :ets.lookup_element(table, worker, 2) do
       nil -> :down
@@ -91,7 +91,7 @@ defmodule Snakepit.Pool.Shared do
     ArgumentError -> 0
   end
 
-  @spec put_worker(t(), Slots.worker(), GRPC.Channel.t() | nil, map(), incarnation()) :: :ok
+  @spec put_worker(t(), Slots.worker(), Worker.Channel.t() | nil, map(), incarnation()) :: :ok
   def put_worker(%__MODULE__{table: table}, worker, channel, news, incarnation) do
     row = table |> :ets.lookup_element(worker, 3) |> Map.merge(news)
     true = :ets.insert(table, {worker, channel, row, incarnation})

@@ -1,9 +1,9 @@
 defmodule Snakepit.Worker.Address do
   @moduledoc false
-  # Where a worker listens: on a unix socket in the private directory of its pool, or on a port
-  # of the loopback interface, where a random token keeps strangers out.
+  # Where a gRPC worker listens: on a unix socket in the private directory of its pool, or on a
+  # port of the loopback interface, where a random token keeps strangers out.
 
-  alias Snakepit.{Config, Error}
+  alias Snakepit.{Adapter, Config, Error}
   alias Snakepit.Pool.{Shared, Slots}
   alias Snakepit.Worker.Directory
 
@@ -14,9 +14,14 @@ defmodule Snakepit.Worker.Address do
   """
   @spec choose(Shared.t(), Slots.worker(), non_neg_integer()) ::
           {:ok, t()} | {:error, Error.t()}
-  def choose(%Shared{config: %Config{base_port: nil}, directory: directory}, index, start) do
-    with :ok <- Directory.ensure(directory),
-         do: {:ok, {:unix, Directory.socket_path(directory, index, start)}}
+  def choose(%Shared{config: %Config{base_port: nil, adapter: adapter}} = pool, index, start) do
+    if Adapter.own_worker?(adapter) do
+      with :ok <- Directory.ensure(pool.directory),
+           do: {:ok, {:unix, Directory.socket_path(pool.directory, index, start)}}
+    else
+      # All that a program of another kind is known to understand.
+      {:ok, {:tcp, Adapter.call(adapter, :get_port, [], nil) || free_port(), random_token()}}
+    end
   end
 
   def choose(%Shared{config: config, slots: slots}, index, start) do
@@ -28,8 +33,19 @@ defmodule Snakepit.Worker.Address do
 
     case Enum.find(rest ++ tried, &free?/1) do
       nil -> {:error, no_port(config)}
-      port -> {:ok, {:tcp, port, Base.url_encode64(:crypto.strong_rand_bytes(24))}}
+      port -> {:ok, {:tcp, port, random_token()}}
     end
+  end
+
+  @doc """
+  A port that is free at this moment.
+  """
+  @spec free_port() :: :inet.port_number()
+  def free_port do
+    {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+    {:ok, port} = :inet.port(socket)
+    :ok = :gen_tcp.close(socket)
+    port
   end
 
   @spec target(t()) :: String.t()
@@ -40,11 +56,14 @@ defmodule Snakepit.Worker.Address do
   def token({:unix, _path}), do: nil
   def token({:tcp, _port, token}), do: token
 
-  @spec args(t()) :: [String.t()]
+  # A worker that is spoken to through pipes listens nowhere.
+  @spec args(t() | nil) :: [String.t()]
+  def args(nil), do: []
   def args({:unix, path}), do: ["--socket", path]
   def args({:tcp, port, _token}), do: ["--port", to_string(port)]
 
-  @spec env(t()) :: %{String.t() => String.t()}
+  @spec env(t() | nil) :: %{String.t() => String.t()}
+  def env(nil), do: %{}
   def env({:unix, _path}), do: %{}
   # Never on the command line, which everybody on the machine can read.
   def env({:tcp, _port, token}), do: %{"SNAKEPIT_TOKEN" => token}
@@ -59,6 +78,8 @@ defmodule Snakepit.Worker.Address do
   end
 
   def clean({:tcp, _port, _token}), do: :ok
+
+  defp random_token, do: Base.url_encode64(:crypto.strong_rand_bytes(24))
 
   defp last_port(config), do: min(config.base_port + config.port_range - 1, 65_535)
 

@@ -21,42 +21,47 @@ defmodule Snakepit.Worker.OsProcess do
   @kill_wait 1_000
   @group_wait 20
 
-  @spec open(Path.t(), [String.t()], %{String.t() => String.t()}) ::
+  @doc """
+  Starts a program whose output is `:lines` of text, its standard error included, or a `:stream`
+  of bytes.
+  """
+  @spec open(Path.t(), [String.t()], %{String.t() => String.t()}, :lines | :stream) ::
           {:ok, t()} | {:error, Error.t()}
-  def open(executable, args, env) do
+  def open(executable, args, env, output) do
     options = [
       :binary,
       :exit_status,
-      :stderr_to_stdout,
       :hide,
-      line: @line_length,
       args: args,
       env: for({name, value} <- env, do: {to_charlist(name), to_charlist(value)})
     ]
 
-    port = Port.open({:spawn_executable, executable}, options)
+    port = Port.open({:spawn_executable, executable}, output(output) ++ options)
 
     # Without an id it has ended already, and its exit status is on the way.
     os_pid = with {:os_pid, os_pid} <- Port.info(port, :os_pid), do: os_pid
     # Where there are no such news, health checks notice.
-    if os_pid, do: Native.watch_process(os_pid, {port, :ended})
+    if os_pid && native?(), do: Native.watch_process(os_pid, {port, :ended})
     {:ok, %__MODULE__{port: port, os_pid: os_pid}}
   rescue
     error in [ErlangError, ArgumentError] ->
       {:error, failure(executable, Exception.message(error))}
   end
 
+  defp output(:lines), do: [:stderr_to_stdout, line: @line_length]
+  defp output(:stream), do: [:stream]
+
   @spec terminate(t()) :: :ok
   def terminate(%__MODULE__{} = process), do: signal(process, @sigterm)
 
   @doc """
   Kills what an ended process has left, so that the port gives its status, and sends
-  `{port, :no_status}` to the calling process in case that it does not.
+  `{port, :no_status}` to the calling process in case that it does not in so many milliseconds.
   """
-  @spec clear(t()) :: :ok
-  def clear(%__MODULE__{port: port} = process) do
+  @spec clear(t(), non_neg_integer()) :: :ok
+  def clear(%__MODULE__{port: port} = process, wait \\ @kill_wait) do
     kill(process)
-    Process.send_after(self(), {port, :no_status}, @kill_wait)
+    Process.send_after(self(), {port, :no_status}, wait)
     :ok
   end
 
@@ -133,9 +138,15 @@ defmodule Snakepit.Worker.OsProcess do
 
   # A group without members is what we want to see.
   defp signal(%__MODULE__{os_pid: os_pid}, signal) do
-    _gone_or_sent = Native.signal_group(os_pid, signal)
+    _gone_or_sent =
+      if native?(),
+        do: Native.signal_group(os_pid, signal),
+        else: System.cmd("/bin/sh", ["-c", "kill -#{signal} -#{os_pid}"], stderr_to_stdout: true)
+
     :ok
   end
+
+  defp native?, do: Native.loaded() == :ok
 
   defp failure(executable, text) do
     %Error{kind: :worker_crashed, message: "#{executable} could not be started: #{text}."}

@@ -12,20 +12,19 @@ defmodule Snakepit.Worker.Server do
   require Logger
 
   alias Snakepit.{Error, Request}
-  alias Snakepit.GRPC.{Channel, Native}
   alias Snakepit.Pool.{Shared, Succession}
-  alias Snakepit.Worker.{Address, Backoff, CommandLine, Crash, Log, OsProcess, Output}
+  alias Snakepit.Worker.{Backoff, Channel, Crash, Link, Log, News}
 
   # The supervisor gives a worker no longer than this after shutdown_timeout.
   @kill_wait 3_000
+  # Between two questions to a program that does not tell when it is ready.
+  @ask_again 50
 
   defstruct [
     :pool,
     :index,
     :id,
-    :address,
-    :process,
-    :channel,
+    :link,
     :health_ref,
     :timer,
     :started_at,
@@ -35,8 +34,7 @@ defmodule Snakepit.Worker.Server do
     failures: 0,
     misses: 0,
     suspected: false,
-    killed: false,
-    output: Output.new()
+    killed: false
   ]
 
   @impl true
@@ -47,7 +45,8 @@ defmodule Snakepit.Worker.Server do
     with {:ok, pool} <- Shared.fetch(config.name) do
       id = Shared.worker_id(config, index)
       Logger.metadata(worker_id: id)
-      {:ok, %__MODULE__{pool: pool, index: index, id: id}, {:continue, :start}}
+      link = %Link{id: id, config: config}
+      {:ok, %__MODULE__{pool: pool, index: index, id: id, link: link}, {:continue, :start}}
     else
       {:error, reason} -> {:stop, reason}
     end
@@ -64,31 +63,12 @@ defmodule Snakepit.Worker.Server do
   def handle_call(:locate, _from, state), do: {:reply, {:ok, state.pool, state.index}, state}
 
   @impl true
-  def handle_info({port, {:data, data}}, %{process: %{port: port}} = state) do
-    {items, output} = Output.feed(state.output, data)
-    {:noreply, Enum.reduce(items, %{state | output: output}, &handle_item/2)}
-  end
-
-  def handle_info({port, {:exit_status, status}}, %{process: %{port: port}} = state),
-    do: {:noreply, ended(state, "ended with status #{status}")}
-
-  def handle_info({port, :ended}, %{process: %{port: port} = process} = state) do
-    OsProcess.clear(process)
-    {:noreply, state}
-  end
-
-  def handle_info({port, :no_status}, %{process: %{port: port}} = state),
-    do: {:noreply, ended(state, "ended, and a process that left its group holds its output")}
-
-  def handle_info({:EXIT, port, reason}, %{process: %{port: port}} = state),
-    do: {:noreply, ended(state, "ended without a status (#{inspect(reason)})")}
-
   def handle_info({ref, answer}, %{health_ref: ref} = state) when is_reference(ref),
     do: {:noreply, checked(%{state | health_ref: nil}, answer)}
 
   def handle_info({:timeout, timer, :startup}, %{timer: timer} = state) do
     waited = startup_timeout(state)
-    {:noreply, start_failed(state, crashed(state, "was not ready within #{waited} ms"))}
+    {:noreply, not_ready(state, "was not ready within #{waited} ms")}
   end
 
   def handle_info({:timeout, timer, :restart}, %{timer: timer} = state),
@@ -97,68 +77,68 @@ defmodule Snakepit.Worker.Server do
   def handle_info({:timeout, timer, :check}, %{timer: timer} = state),
     do: {:noreply, check(%{state | timer: nil})}
 
+  def handle_info({:ask_again, channel}, %{phase: :starting, link: %{channel: channel}} = state),
+    do: {:noreply, ask_health(state, state.pool.config.health.timeout)}
+
   # A caller lost its connection, and the pool gives this worker no calls until it is announced
   # again. Python may be gone without the port knowing: as long as a child of it holds the
   # pipe open, there is no exit status.
-  def handle_info({:suspect, channel}, %{phase: :ready, channel: channel} = state),
+  def handle_info({:suspect, channel}, %{phase: :ready, link: %{channel: channel}} = state),
     do: {:noreply, check(%{state | suspected: true})}
 
   def handle_info(:stop_process, state), do: {:noreply, begin_stop(state)}
 
-  # What ports, timers and checks of earlier processes still send.
-  def handle_info(_late, state), do: {:noreply, state}
+  # What ports, timers and checks of earlier processes still send is unknown to the link.
+  def handle_info(message, state) do
+    case Link.message(state.link, message) do
+      {:items, items, link} ->
+        {:noreply, Enum.reduce(items, %{state | link: link}, &handle_item/2)}
+
+      {:quiet, link} ->
+        {:noreply, %{state | link: link}}
+
+      {:ended, how} ->
+        {:noreply, state |> hear_last_words() |> ended(how)}
+
+      :unknown ->
+        {:noreply, state}
+    end
+  end
 
   @impl true
   def terminate(_reason, state) do
     state = begin_stop(state)
-
-    if state.process do
-      end_process = if state.killed, do: &OsProcess.await_kill/3, else: &OsProcess.await_end/3
-
-      end_process.(state.process, state.stop_at, fn data ->
-        {items, _output} = Output.feed(Output.new(), data)
-        Enum.each(items, &Log.item/1)
-      end)
-    end
-
-    if state.address, do: Address.clean(state.address)
+    how = if state.killed, do: :kill, else: :end
+    Link.await_end(state.link, how, state.stop_at, &Log.item/1)
+    Link.clean(state.link)
   end
 
   # -- start
 
   defp start(state) do
     announce(state, {:starting, %{pid: self(), os_pid: nil, address: nil}})
-    state = %{state | phase: :starting, output: Output.new(), starts: state.starts + 1}
+    state = %{state | phase: :starting, starts: state.starts + 1}
 
-    with :ok <- Native.loaded(),
-         {:ok, address} <- Address.choose(state.pool, state.index, state.starts - 1),
-         state = %{state | address: address},
-         {:ok, command} <- CommandLine.build(state.pool.config, state.id, address),
-         {:ok, process} <- OsProcess.open(command.executable, command.args, command.env) do
-      timer = :erlang.start_timer(startup_timeout(state), self(), :startup)
-      %{state | process: process, timer: timer, started_at: DateTime.utc_now()}
-    else
-      {:error, %Error{} = error} -> start_failed(state, error)
+    case Link.open(state.pool, state.index, state.id, state.starts - 1) do
+      {:ok, link} ->
+        timer = :erlang.start_timer(startup_timeout(state), self(), :startup)
+        started(%{state | link: link, timer: timer, started_at: DateTime.utc_now()})
+
+      {:error, %Error{} = error} ->
+        start_failed(state, error)
     end
   end
 
-  defp handle_item({:control, %{"event" => "ready"}}, %{phase: :starting, channel: nil} = state) do
-    config = state.pool.config
+  # Of a program that listens nowhere, or does not tell when, the first answer shows that it is
+  # ready.
+  defp started(%{link: %{channel: nil}} = state), do: state
+  defp started(state), do: ask_health(state, startup_timeout(state))
 
-    opened =
-      Channel.open(Address.target(state.address),
-        token: Address.token(state.address),
-        max_message_size: config.max_message_size,
-        connect_timeout: config.connection_timeout,
-        worker_id: state.id
-      )
-
-    case opened do
-      {:ok, channel} ->
-        ask_health(%{state | channel: channel}, config.connection_timeout)
-
-      {:error, error} ->
-        start_failed(state, error)
+  defp handle_item({:control, %{"event" => "ready"}}, %{phase: :starting, link: link} = state)
+       when link.channel == nil do
+    case Link.connect(link) do
+      {:ok, link} -> ask_health(%{state | link: link}, state.pool.config.connection_timeout)
+      {:error, error} -> start_failed(state, error)
     end
   end
 
@@ -176,24 +156,35 @@ defmodule Snakepit.Worker.Server do
 
   defp ask_health(state, timeout) do
     ref = make_ref()
-    Native.health(state.channel.native, ref, max(timeout, 1))
+    Channel.ask_health(state.link.channel, ref, max(timeout, 1))
     %{state | health_ref: ref}
   end
 
   defp checked(%{phase: :starting} = state, {:ok, %{"healthy" => true} = health}) do
-    state = %{state | channel: Channel.negotiate(state.channel, health), phase: :ready}
-    state |> cancel_timer() |> announce_ready(health) |> check_later()
+    case Link.ready(state.link, health) do
+      {:ok, link} ->
+        state = %{state | link: link, phase: :ready}
+        state |> cancel_timer() |> announce_ready(health) |> check_later()
+
+      {:error, reason} ->
+        not_ready(state, "could not be connected to by its adapter (#{inspect(reason)})")
+    end
   end
 
   defp checked(%{phase: :starting} = state, answer) do
-    start_failed(state, crashed(state, "did not answer a health check (#{inspect(answer)})"))
+    if Link.patient?(state.link) do
+      Process.send_after(self(), {:ask_again, state.link.channel}, @ask_again)
+      state
+    else
+      not_ready(state, "did not answer a health check (#{inspect(answer)})")
+    end
   end
 
   defp checked(%{phase: :ready, suspected: true} = state, {:ok, health}),
     do: state |> announce_ready(health) |> check_later()
 
   defp checked(%{phase: :ready} = state, {:ok, health}) do
-    announce_size(state, health)
+    News.tell_size(state.pool, state.index, health)
     check_later(%{state | misses: 0})
   end
 
@@ -217,6 +208,13 @@ defmodule Snakepit.Worker.Server do
     %{state | timer: timer}
   end
 
+  # -- end
+
+  defp not_ready(state, what) do
+    state = hear_last_words(state)
+    start_failed(state, Link.crashed(state.link, what))
+  end
+
   defp start_failed(state, error) do
     Logger.error(Exception.message(error))
     announce(state, {:failing, error})
@@ -224,44 +222,40 @@ defmodule Snakepit.Worker.Server do
     state |> discard() |> restart_after(Backoff.delay(failures), failures)
   end
 
-  # -- end
-
   # The process ended by itself.
   defp ended(%{phase: :starting} = state, how),
-    do: start_failed(state, crashed(state, "#{how} before it was ready"))
+    do: start_failed(state, Link.crashed(state.link, "#{how} before it was ready"))
 
   defp ended(%{phase: :ready} = state, how) do
     lifetime = DateTime.diff(DateTime.utc_now(), state.started_at, :millisecond)
     failures = Backoff.after_end(state.failures, lifetime)
     delay = Backoff.delay(failures)
     open = Backoff.open?(failures + 1)
-
-    error =
-      crashed(state, if(open, do: how <> Crash.circuit_open(failures + 1, delay), else: how))
+    how = if open, do: how <> Crash.circuit_open(failures + 1, delay), else: how
+    error = Link.crashed(state.link, how)
 
     announce(state, if(open, do: {:failing, error}, else: {:starting, %{os_pid: nil}}))
     Logger.error(Exception.message(error))
     state |> discard() |> restart_after(delay, failures + 1)
   end
 
-  defp ended(%{phase: :stopping} = state, _how), do: discard(state)
+  defp ended(state, _how), do: discard(state)
+
+  defp hear_last_words(state) do
+    {items, link} = Link.last_words(state.link)
+    Enum.each(items, &Log.item/1)
+    %{state | link: link}
+  end
 
   defp restart_after(state, delay, failures) do
     timer = :erlang.start_timer(delay, self(), :restart)
     %{state | phase: :waiting, failures: failures, timer: timer}
   end
 
-  # Ends every call on the connection and kills what is left of the process and its children.
   defp discard(state) do
-    if state.channel, do: Channel.close(state.channel)
-
-    if state.process do
-      OsProcess.kill(state.process)
-      OsProcess.close(state.process.port)
-    end
-
-    if state.address, do: Address.clean(state.address)
-    %{cancel_timer(state) | channel: nil, health_ref: nil, process: nil, address: nil}
+    Link.discard(state.link)
+    link = %Link{id: state.id, config: state.pool.config}
+    %{cancel_timer(state) | link: link, health_ref: nil}
   end
 
   # Calls that have not ended by now are cut off; Python then has the same time for its
@@ -270,39 +264,22 @@ defmodule Snakepit.Worker.Server do
 
   defp begin_stop(state) do
     announce(state, {:starting, %{address: nil}})
-    if state.channel, do: Channel.close(state.channel)
+    Link.close_channel(state.link)
     # What has served nobody has no farewell to say.
     state = %{state | killed: state.phase == :starting}
-    if state.process && not state.killed, do: OsProcess.terminate(state.process)
+    unless state.killed, do: Link.terminate(state.link)
     stop_at = Request.now() + state.pool.config.shutdown_timeout
-    %{cancel_timer(state) | phase: :stopping, channel: nil, health_ref: nil, stop_at: stop_at}
+    %{cancel_timer(state) | phase: :stopping, health_ref: nil, stop_at: stop_at}
   end
 
   # -- helpers
 
   defp announce_ready(state, health) do
-    info = %{
-      pid: self(),
-      os_pid: state.process.os_pid,
-      address: state.channel.target,
-      started_at: state.started_at,
-      transport: health["transport"]
-    }
-
-    announce(state, {:ready, state.channel, info})
+    announce(state, News.ready(state.link, state.started_at, health))
     %{state | misses: 0, suspected: false}
   end
 
-  defp announce_size(%{pool: %{config: %{recycle: %{max_rss_mb: limit}}} = pool} = state, health)
-       when is_integer(limit) do
-    incarnation = Shared.incarnation(pool, state.index)
-    send(pool.server, {:recycler, {:size, state.index, incarnation, health["rss_bytes"]}})
-  end
-
-  defp announce_size(_state, _health), do: :ok
-
-  defp announce(%{pool: pool, index: index}, news),
-    do: send(pool.server, {:worker, index, self(), news})
+  defp announce(state, news), do: News.tell(state.pool, state.index, news)
 
   # The worker speaks up before the pool gives up on it: it knows the last lines.
   defp startup_timeout(%{pool: %{config: config}}),
@@ -314,6 +291,4 @@ defmodule Snakepit.Worker.Server do
     :erlang.cancel_timer(timer)
     %{state | timer: nil}
   end
-
-  defp crashed(state, what), do: Crash.error(state.id, state.process, state.output, what)
 end

@@ -4,12 +4,14 @@
 //! - [`channel`]: one resource per worker;
 //! - [`call`], [`stream`]: one [`handle`] per call, which owns it;
 //! - [`input`]: the chunks that callers send;
+//! - [`frame`]: MessagePack for workers that are spoken to through pipes;
 //! - [`mailbox`]: the messages; [`reason`]: errors as Elixir knows them;
 //! - [`term`]: Erlang terms to MessagePack and back.
 
 mod atoms;
 mod call;
 mod channel;
+mod frame;
 mod handle;
 mod input;
 mod mailbox;

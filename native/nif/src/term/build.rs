@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use rustler::{BigInt, Encoder, Env, NewBinary, Term};
+use rustler::{BigInt, Binary, Encoder, Env, NewBinary, Term};
 use snakepit_protocol::pb::{Codec, Entry, StreamResponse};
 use snakepit_protocol::value::{Build, ValueError, read};
 
@@ -29,6 +29,12 @@ pub(crate) fn chunk_map<'a>(env: Env<'a>, chunk: &StreamResponse) -> Result<Term
     Term::map_from_term_arrays(env, &keys, &values).map_err(|_| twice())
 }
 
+/// One object that fills `input`. Large binaries in it are parts of `input`.
+pub(crate) fn unpack<'a>(env: Env<'a>, input: Binary<'a>) -> Result<Term<'a>, ValueError> {
+    let mut build = TermBuild { env, message: Message::Term(&input) };
+    read(&mut build, &mut Vec::new(), &input)
+}
+
 fn codec_of(chunk: &StreamResponse) -> Codec {
     chunk.codec()
 }
@@ -49,11 +55,11 @@ fn map_with<'a>(
         keys.push(text(env, &entry.key));
         values.push(match codec {
             Codec::Msgpack => {
-                let mut build = TermBuild { env, message: &entry.value };
+                let mut build = TermBuild { env, message: Message::Wire(&entry.value) };
                 let value = read(&mut build, &mut stack, &entry.value);
                 value.map_err(|error| error.at_key(String::from_utf8_lossy(&entry.key)))?
             }
-            Codec::Json => bytes(env, &entry.value, &entry.value),
+            Codec::Json => bytes(env, &Message::Wire(&entry.value), &entry.value),
         });
     }
     if let Some(is_final) = is_final {
@@ -73,17 +79,32 @@ pub(crate) fn text<'a>(env: Env<'a>, utf8: &[u8]) -> Term<'a> {
 }
 
 /// A part of `message` as a binary: shared when large, copied when small.
-fn bytes<'a>(env: Env<'a>, message: &Bytes, part: &[u8]) -> Term<'a> {
-    if part.len() >= SHARE_FROM {
-        share::binary(env, message.slice_ref(part)).to_term(env)
-    } else {
-        text(env, part)
+fn bytes<'a>(env: Env<'a>, message: &Message<'a, '_>, part: &[u8]) -> Term<'a> {
+    if part.len() < SHARE_FROM {
+        return text(env, part);
     }
+    match message {
+        Message::Wire(whole) => share::binary(env, whole.slice_ref(part)).to_term(env),
+        Message::Term(whole) => {
+            let offset = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+            whole
+                .make_subbinary(offset, part.len())
+                .map_or_else(|_| text(env, part), |part| part.to_term(env))
+        }
+    }
+}
+
+/// What a value is read from, and what its large binaries are parts of.
+enum Message<'a, 'm> {
+    /// Received by the native client.
+    Wire(&'m Bytes),
+    /// Given by Elixir.
+    Term(&'m Binary<'a>),
 }
 
 struct TermBuild<'a, 'm> {
     env: Env<'a>,
-    message: &'m Bytes,
+    message: Message<'a, 'm>,
 }
 
 impl<'a> Build for TermBuild<'a, '_> {
@@ -122,11 +143,11 @@ impl<'a> Build for TermBuild<'a, '_> {
     }
 
     fn string(&mut self, utf8: &[u8]) -> Result<Term<'a>, ValueError> {
-        Ok(bytes(self.env, self.message, utf8))
+        Ok(bytes(self.env, &self.message, utf8))
     }
 
     fn binary(&mut self, data: &[u8]) -> Result<Term<'a>, ValueError> {
-        Ok(bytes(self.env, self.message, data))
+        Ok(bytes(self.env, &self.message, data))
     }
 
     fn array(&mut self, stack: &mut Vec<Term<'a>>, from: usize) -> Result<Term<'a>, ValueError> {

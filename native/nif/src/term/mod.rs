@@ -6,5 +6,5 @@ mod share;
 mod write;
 
 pub(crate) use build::chunk_map;
-pub(crate) use build::{result_map, text};
-pub(crate) use write::{Stop, entries, text_entries};
+pub(crate) use build::{result_map, text, unpack};
+pub(crate) use write::{Stop, entries, pack, text_entries};

@@ -40,6 +40,21 @@ pub(crate) fn entries(map: Term<'_>, bounded: bool) -> Result<Vec<Entry>, Stop> 
     Ok(entries)
 }
 
+/// Encodes a list of pairs as one map, in the order of the list.
+pub(crate) fn pack(pairs: Term<'_>, bounded: bool) -> Result<Bytes, Stop> {
+    let pairs: Vec<(Term<'_>, Term<'_>)> =
+        pairs.decode().map_err(|_| ValueError::new("expected a list of pairs"))?;
+    let mut encoder =
+        Encoder { writer: Writer::new(), budget: if bounded { SLICE } else { usize::MAX } };
+    encoder.writer.map(pairs.len());
+    for (key, value) in pairs {
+        let key = key_text(key)?;
+        encoder.writer.string(&key);
+        encoder.value(value, 0).map_err(|stop| at_key(stop, &key))?;
+    }
+    Ok(encoder.writer.take())
+}
+
 /// Takes a map of text to binaries as it is.
 pub(crate) fn text_entries(map: Term<'_>) -> Result<Vec<Entry>, ValueError> {
     pairs(map)?

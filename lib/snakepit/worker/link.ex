@@ -1,0 +1,252 @@
+defmodule Snakepit.Worker.Link do
+  @moduledoc false
+  # One start of the program of a worker, and what connects us to it: the operating system process,
+  # the channel for calls, and its output. What the worker's process hears of them is made sense of
+  # here, so that its lifecycle is the same for every adapter.
+
+  alias Snakepit.{Adapter, Error, GRPC, Stdio}
+  alias Snakepit.Adapter.Connection
+  alias Snakepit.Pool.{Shared, Slots}
+  alias Snakepit.Worker.{Address, Channel, CommandLine, Crash, Directory, OsProcess, Output}
+
+  defstruct [:id, :config, :process, :address, :channel, :sink, output: Output.new()]
+
+  @type t :: %__MODULE__{
+          id: String.t(),
+          config: Snakepit.Config.t(),
+          process: OsProcess.t() | nil,
+          address: Address.t() | nil,
+          channel: Channel.t() | nil,
+          sink: Stdio.Output.t() | nil,
+          output: Output.t()
+        }
+  @type event ::
+          {:items, [Output.item()], t()}
+          | {:ended, String.t()}
+          | {:quiet, t()}
+          | :unknown
+
+  # When a port has not given an exit status so long after the end of its process, somebody else
+  # holds the pipes. A lost connection tells callers before that, a pipe does not.
+  @pipe_wait 50
+
+  @doc """
+  Starts the program for the `start`th time.
+  """
+  @spec open(Shared.t(), Slots.worker(), String.t(), non_neg_integer()) ::
+          {:ok, t()} | {:error, Error.t()}
+  def open(%Shared{config: config} = pool, index, id, start) do
+    link = %__MODULE__{id: id, config: config}
+
+    with :ok <- library(config.protocol) do
+      case config.protocol do
+        :grpc -> open_grpc(link, pool, index, start)
+        codec -> open_stdio(link, pool, index, start, codec)
+      end
+    end
+  end
+
+  defp library(:json), do: :ok
+  defp library(_needs_it), do: GRPC.Native.loaded()
+
+  defp open_grpc(%{config: config} = link, pool, index, start) do
+    with {:ok, address} <- Address.choose(pool, index, start),
+         {:ok, command} <- CommandLine.build(config, link.id, address),
+         {:ok, process} <- OsProcess.open(command.executable, command.args, command.env, :lines) do
+      link = %{link | address: address, process: process}
+      # A program of another kind does not tell when it listens: it is asked.
+      if Adapter.own_worker?(config.adapter), do: {:ok, link}, else: connect(link)
+    end
+  end
+
+  defp open_stdio(%{config: config} = link, pool, index, start, codec) do
+    path = Directory.socket_path(pool.directory, index, start)
+
+    with :ok <- Directory.ensure(pool.directory),
+         {:ok, command} <- CommandLine.build(config, link.id, nil, path),
+         {:ok, sink} <- Stdio.Output.listen(path),
+         program = {command.executable, command.args, command.env},
+         link = %{link | sink: sink, address: {:unix, path}},
+         {:error, error} <- open_pipes(link, program, codec) do
+      clean(link)
+      {:error, error}
+    end
+  end
+
+  defp open_pipes(%{config: config} = link, program, codec) do
+    with {:ok, process, channel} <-
+           Stdio.Owner.open(program, codec, config.max_message_size, link.id),
+         do: {:ok, %{link | process: process, channel: channel}}
+  end
+
+  @doc """
+  Connects to a program that listens.
+  """
+  @spec connect(t()) :: {:ok, t()} | {:error, Error.t()}
+  def connect(%__MODULE__{config: config, address: address} = link) do
+    opened =
+      GRPC.Channel.open(Address.target(address),
+        token: Address.token(address),
+        max_message_size: config.max_message_size,
+        connect_timeout: config.connection_timeout,
+        worker_id: link.id
+      )
+
+    with {:ok, channel} <- opened, do: {:ok, %{link | channel: channel}}
+  end
+
+  @doc """
+  May a health check fail because the program is not ready yet?
+  """
+  @spec patient?(t()) :: boolean()
+  def patient?(%__MODULE__{config: config}),
+    do: config.protocol == :grpc and not Adapter.own_worker?(config.adapter)
+
+  @doc """
+  The program has described itself; from now on it can be called.
+  """
+  @spec ready(t(), map()) :: {:ok, t()} | {:error, term()}
+  def ready(%__MODULE__{channel: %GRPC.Channel{} = channel} = link, health) do
+    channel = GRPC.Channel.negotiate(channel, health)
+
+    with true <- patient?(link),
+         {:tcp, port, _token} <- link.address,
+         {:ok, channel} <- Connection.open(link.config.adapter, channel, port) do
+      {:ok, %{link | channel: channel}}
+    else
+      {:error, reason} -> {:error, reason}
+      _own_worker -> {:ok, %{link | channel: channel}}
+    end
+  end
+
+  def ready(link, _health), do: {:ok, link}
+
+  @doc """
+  What a message means for this link.
+  """
+  @spec message(t(), term()) :: event()
+  def message(%__MODULE__{process: %{port: port}} = link, {port, {:data, data}}),
+    do: output(link, data)
+
+  def message(%__MODULE__{process: %{port: port}}, {port, {:exit_status, status}}),
+    do: {:ended, "ended with status #{status}"}
+
+  def message(%__MODULE__{process: %{port: port} = process} = link, {port, :ended}) do
+    if link.sink, do: OsProcess.clear(process, @pipe_wait), else: OsProcess.clear(process)
+    {:quiet, link}
+  end
+
+  def message(%__MODULE__{process: %{port: port}}, {port, :no_status}),
+    do: {:ended, "ended, and a process that left its group holds its output"}
+
+  def message(%__MODULE__{process: %{port: port}}, {:EXIT, port, reason}),
+    do: {:ended, "ended without a status (#{inspect(reason)})"}
+
+  def message(%__MODULE__{channel: %{owner: owner}}, {owner, {:broken, what}}),
+    do: {:ended, "was stopped: it " <> what}
+
+  def message(%__MODULE__{channel: %{owner: owner}}, {:EXIT, owner, reason}),
+    do: {:ended, "was stopped: the process that reads from it is gone (#{inspect(reason)})"}
+
+  def message(%__MODULE__{sink: %{socket: nil} = sink} = link, {:output, socket}),
+    do: {:quiet, %{link | sink: Stdio.Output.connected(sink, socket)}}
+
+  def message(%__MODULE__{sink: %{socket: socket}} = link, {:tcp, socket, data}),
+    do: output(link, Stdio.Output.line(data))
+
+  def message(%__MODULE__{sink: %{socket: socket}} = link, {:tcp_passive, socket}) do
+    Stdio.Output.more(socket)
+    {:quiet, link}
+  end
+
+  def message(_link, _late), do: :unknown
+
+  defp output(link, data) do
+    {items, output} = Output.feed(link.output, data)
+    {:items, items, %{link | output: output}}
+  end
+
+  @doc """
+  The last words of a program that has ended.
+  """
+  @spec last_words(t()) :: {[Output.item()], t()}
+  def last_words(%__MODULE__{sink: nil} = link), do: {[], link}
+
+  def last_words(%__MODULE__{sink: sink} = link) do
+    # Whatever is left of it could hold the socket open.
+    if link.process, do: OsProcess.kill(link.process)
+
+    sink
+    |> Stdio.Output.drain()
+    |> Enum.reduce({[], link}, fn line, {items, link} ->
+      {:items, more, link} = output(link, line)
+      {items ++ more, link}
+    end)
+  end
+
+  @spec crashed(t(), String.t()) :: Error.t()
+  def crashed(%__MODULE__{} = link, what),
+    do: Crash.error(link.id, link.process, link.output, what)
+
+  # -- end
+
+  @doc """
+  Ends every call, and lets the program say farewell.
+  """
+  @spec close_channel(t()) :: t()
+  def close_channel(%__MODULE__{channel: nil} = link), do: link
+
+  # The one who owns the port goes on to tell what becomes of it.
+  def close_channel(%__MODULE__{channel: channel} = link) do
+    Channel.close(channel)
+    link
+  end
+
+  @spec terminate(t()) :: :ok
+  def terminate(%__MODULE__{process: nil}), do: :ok
+  def terminate(%__MODULE__{process: process}), do: OsProcess.terminate(process)
+
+  @doc """
+  Waits until the program has ended, at `deadline` at the latest, or kills it at once.
+  """
+  @spec await_end(t(), :end | :kill, integer(), (Output.item() -> term())) :: :ok
+  def await_end(%__MODULE__{process: nil}, _how, _deadline, _on_item), do: :ok
+
+  def await_end(%__MODULE__{process: process} = link, how, deadline, on_item) do
+    await = if how == :kill, do: &OsProcess.await_kill/3, else: &OsProcess.await_end/3
+
+    await.(process, deadline, fn data ->
+      {items, _output} = Output.feed(Output.new(), data)
+      Enum.each(items, on_item)
+    end)
+
+    {items, _link} = last_words(link)
+    Enum.each(items, on_item)
+  end
+
+  @doc """
+  Ends every call, and kills what is left of the program and its children.
+  """
+  @spec discard(t()) :: :ok
+  def discard(%__MODULE__{process: process, channel: channel} = link) do
+    if channel, do: Channel.close(channel)
+
+    if process do
+      OsProcess.kill(process)
+      OsProcess.close(process.port)
+    end
+
+    clean(link)
+  end
+
+  @doc """
+  Removes what the program and the link may have left.
+  """
+  @spec clean(t()) :: :ok
+  def clean(%__MODULE__{channel: channel, sink: sink, address: address}) do
+    with %Stdio.Channel{} <- channel, do: Stdio.Owner.stop(channel)
+    if sink, do: Stdio.Output.close(sink)
+    if address, do: Address.clean(address)
+    :ok
+  end
+end
