@@ -3,18 +3,21 @@ defmodule Snakepit.Worker.Directory do
   # The private directory that holds the sockets of a pool. Only its owner may enter, which
   # is what keeps other users of the machine away from the workers.
 
-  alias Snakepit.{Config, Error}
+  alias Snakepit.{Adapter, Config, Error}
 
   # sun_path is 104 bytes on macOS and 108 on Linux, its final zero included.
   @max_path 103
 
   @doc """
-  Makes the directory, unless the pool speaks TCP.
+  Makes the directory, unless the workers of the pool need no socket.
   """
   @spec create(Config.t()) :: {:ok, Path.t() | nil} | {:error, Error.t()}
   def create(%Config{base_port: port}) when is_integer(port), do: {:ok, nil}
 
-  def create(%Config{}) do
+  def create(%Config{adapter: adapter}),
+    do: if(Adapter.own_worker?(adapter), do: create(), else: {:ok, nil})
+
+  defp create do
     name = "snakepit-" <> Base.url_encode64(:crypto.strong_rand_bytes(6))
 
     with tmp when is_binary(tmp) <- System.tmp_dir() || {:error, :no_tmp_dir},

@@ -59,22 +59,31 @@ defmodule Snakepit.Worker.Link do
     end
   end
 
-  defp open_stdio(%{config: config} = link, pool, index, start, codec) do
-    path = Directory.socket_path(pool.directory, index, start)
-
-    with :ok <- Directory.ensure(pool.directory),
-         {:ok, command} <- CommandLine.build(config, link.id, nil, path),
-         {:ok, sink} <- Stdio.Output.listen(path),
-         program = {command.executable, command.args, command.env},
-         link = %{link | sink: sink, address: {:unix, path}},
-         {:error, error} <- open_pipes(link, program, codec) do
+  defp open_stdio(link, pool, index, start, codec) do
+    with {:ok, link, path} <- open_sink(link, pool, index, start),
+         {:error, error} <- open_pipes(link, path, codec) do
       clean(link)
       {:error, error}
     end
   end
 
-  defp open_pipes(%{config: config} = link, program, codec) do
-    with {:ok, process, channel} <-
+  # Only our own workers know of it; the text of others stays their own.
+  defp open_sink(%{config: config} = link, %{directory: directory}, index, start) do
+    if Adapter.own_worker?(config.adapter) do
+      path = Directory.socket_path(directory, index, start)
+
+      with :ok <- Directory.ensure(directory),
+           {:ok, sink} <- Stdio.Output.listen(path),
+           do: {:ok, %{link | sink: sink, address: {:unix, path}}, path}
+    else
+      {:ok, link, nil}
+    end
+  end
+
+  defp open_pipes(%{config: config} = link, path, codec) do
+    with {:ok, command} <- CommandLine.build(config, link.id, nil, path),
+         program = {command.executable, command.args, command.env},
+         {:ok, process, channel} <-
            Stdio.Owner.open(program, codec, config.max_message_size, link.id),
          do: {:ok, %{link | process: process, channel: channel}}
   end
@@ -132,7 +141,10 @@ defmodule Snakepit.Worker.Link do
     do: {:ended, "ended with status #{status}"}
 
   def message(%__MODULE__{process: %{port: port} = process} = link, {port, :ended}) do
-    if link.sink, do: OsProcess.clear(process, @pipe_wait), else: OsProcess.clear(process)
+    if match?(%Stdio.Channel{}, link.channel),
+      do: OsProcess.clear(process, @pipe_wait),
+      else: OsProcess.clear(process)
+
     {:quiet, link}
   end
 

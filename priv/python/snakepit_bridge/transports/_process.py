@@ -51,9 +51,11 @@ class Process:
         """For a worker that is called over its standard input and output, which are taken aside:
         the file descriptors of the two. Text and control lines go where SNAKEPIT_OUTPUT says."""
         from_parent, frames = os.dup(0), os.dup(1)
-        _connect_output(os.environ.pop("SNAKEPIT_OUTPUT", None))
+        output = os.environ.pop("SNAKEPIT_OUTPUT", None)
+        _connect_output(output)
         self._to_parent = os.dup(1)
-        self._claimed(from_parent, None)
+        # Like a socket of our own, it is cleared away when the parent has gone.
+        self._claimed(from_parent, output)
         return from_parent, frames
 
     def _claimed(self, from_parent: int, socket: str | None) -> None:
