@@ -5,6 +5,7 @@ defmodule Snakepit.Streams.CleanupTest do
   import Snakepit.Test.StreamHelper
   import Snakepit.Test.PoolHelper, only: [kill: 1]
 
+  alias Snakepit.Test.{LogTap, OsProcess}
   alias Snakepit.Test.StreamBeacon, as: Beacon
 
   setup do
@@ -79,7 +80,85 @@ defmodule Snakepit.Streams.CleanupTest do
     end
   end
 
+  describe "while a handler holds the interpreter" do
+    setup do: LogTap.attach()
+
+    @tag :capture_log
+    test "another that is cancelled is not blamed", %{beacon: beacon} do
+      pool = start_pool(cancel_grace_ms: 200)
+      worker = OsProcess.watch(os_pid(pool))
+      cancelled = call(pool, "busy_command", beacon)
+      Beacon.await(beacon, "begun")
+      holder = Task.async(fn -> execute(pool, "holds_interpreter", beacon) end)
+      holding = Beacon.await(beacon, "holding")
+
+      kill(cancelled)
+      refute_receive {:os_process_ended, ^worker}, 800
+      Beacon.release(beacon, holding)
+      assert {:ok, _received} = Task.await(holder)
+      assert %{"by" => "Cancelled"} = Beacon.await(beacon, "ended")
+      await_free(pool)
+      assert os_pid(pool) == worker
+    end
+
+    @tag :capture_log
+    test "a clean-up that has begun has its time all the same", %{beacon: beacon} do
+      pool = start_pool(cancel_grace_ms: 400)
+      worker = OsProcess.watch(os_pid(pool))
+      cancelled = call(pool, "stepwise_farewell", beacon)
+      Beacon.await(beacon, "begun")
+      kill(cancelled)
+      farewell = Beacon.await(beacon, "told")
+      holder = Task.async(fn -> execute(pool, "holds_interpreter", beacon) end)
+      holding = Beacon.await(beacon, "holding")
+      Beacon.release(beacon, farewell)
+
+      refute_receive {:os_process_ended, ^worker}, 1_000
+      Beacon.release(beacon, holding)
+      assert {:ok, _received} = Task.await(holder)
+      Beacon.await(beacon, "ended")
+      await_free(pool)
+      assert os_pid(pool) == worker
+    end
+
+    @tag :capture_log
+    test "and is cancelled itself, the grace time is all it has", %{beacon: beacon} do
+      pool = start_pool(cancel_grace_ms: 300)
+      worker = OsProcess.watch(os_pid(pool))
+      holder = call(pool, "holds_interpreter", beacon)
+      Beacon.await(beacon, "holding")
+      kill(holder)
+
+      refute_receive {:os_process_ended, ^worker}, 200
+      assert_receive {:os_process_ended, ^worker}, 1_500
+      assert_receive {:log, "holds_interpreter could not run" <> _, %{level: :warning}}, 5_000
+    end
+
+    @tag :capture_log
+    test "for ever, the worker ends although nobody can be blamed", %{beacon: beacon} do
+      pool = start_pool(cancel_grace_ms: 50)
+      worker = OsProcess.watch(os_pid(pool))
+      cancelled = call(pool, "busy_command", beacon)
+      Beacon.await(beacon, "begun")
+      holder = Task.async(fn -> execute(pool, "holds_interpreter", beacon) end)
+      Beacon.await(beacon, "holding")
+
+      kill(cancelled)
+      refute_receive {:os_process_ended, ^worker}, 300
+      assert Task.await(holder) == {:error, :worker_exited}
+      assert_receive {:os_process_ended, ^worker}, 1_000
+      assert_receive {:log, "busy_command could not run" <> _, %{level: :warning}}, 5_000
+    end
+  end
+
+  defp call(pool, command, beacon), do: spawn(fn -> execute(pool, command, beacon) end)
+
+  defp execute(pool, command, beacon),
+    do: Snakepit.execute(command, %{beacon: beacon.port}, pool: pool)
+
   describe "a handler that ignores its cancellation" do
+    setup do: LogTap.attach()
+
     @tag :capture_log
     test "costs its worker after the grace time, and the other calls on it are told",
          %{beacon: beacon} do
@@ -111,6 +190,7 @@ defmodule Snakepit.Streams.CleanupTest do
       assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
       await_free(pool)
       assert %{restarts: 1} = Snakepit.get_stats(pool)
+      assert_received {:log, "ignores went on for " <> _, %{level: :warning, worker_id: _}}
     end
   end
 end

@@ -6,7 +6,8 @@ use snakepit_protocol::pb::{
 };
 use tonic::Status;
 
-use crate::call::{CallState, Head};
+use crate::call::Head;
+use crate::calls::OpenCall;
 use crate::handlers::Job;
 use crate::inbox::Inbox;
 use crate::outbox::{Outbox, Outgoing};
@@ -91,7 +92,7 @@ fn begin(
     opening: Opening,
     outbox: &Arc<Outbox<StreamResponse>>,
     inbox: Option<Arc<Inbox>>,
-) -> Arc<CallState> {
+) -> Arc<OpenCall> {
     let Opening { head, args, shape, .. } = opening;
     let state = worker.calls.open(head);
     let streaming =

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
 
-use crate::call::Calls;
+use crate::calls::Calls;
 use crate::inject;
 
 /// Calls that wait for a thread; beyond that the worker says that it is busy.

@@ -6,10 +6,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use snakepit_protocol::chunk_size;
 use snakepit_protocol::pb::{Entry, StreamResponse};
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::call::CallState;
+use crate::errands::Errands;
 use crate::inject;
 use crate::outbox::Outbox;
 use crate::response::{self, Failure};
@@ -187,12 +187,12 @@ impl Inbox {
 pub(crate) struct Chunks {
     inbox: Arc<Inbox>,
     state: Arc<CallState>,
-    runtime: Handle,
+    errands: Arc<Errands>,
 }
 
 impl Chunks {
-    pub(crate) fn new(inbox: Arc<Inbox>, state: Arc<CallState>, runtime: Handle) -> Self {
-        Chunks { inbox, state, runtime }
+    pub(crate) fn new(inbox: Arc<Inbox>, state: Arc<CallState>, errands: Arc<Errands>) -> Self {
+        Chunks { inbox, state, errands }
     }
 
     /// The handler hears by this that its caller has gone, and cleans up.
@@ -242,19 +242,8 @@ impl Chunks {
 
     /// Calls `callback()` once, from any thread, when `take` is worth another try.
     fn on_ready(&self, callback: Py<PyAny>) {
-        let runtime = self.runtime.clone();
+        let errands = Arc::clone(&self.errands);
         // Called from the tokio thread it must not wait for the GIL there.
-        self.inbox.on_ready(move || call_back(&runtime, callback));
+        self.inbox.on_ready(move || errands.call_back(callback));
     }
-}
-
-/// Calls a Python function on a thread that may wait for the GIL.
-pub(crate) fn call_back(runtime: &Handle, callback: Py<PyAny>) {
-    runtime.spawn_blocking(move || {
-        Python::attach(|py| {
-            if let Err(error) = callback.call0(py) {
-                error.print(py);
-            }
-        });
-    });
 }

@@ -13,7 +13,7 @@ use snakepit_protocol::{Credit, LANE_MESSAGE_LIMIT};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
-use crate::call::CallState;
+use crate::calls::OpenCall;
 use crate::outbox::{Outbox, Outgoing};
 use crate::request::{from_execute, from_session};
 use crate::response::{self, Failure};
@@ -31,7 +31,7 @@ struct Lane {
     worker: Arc<Worker>,
     replies: Arc<Outbox<LaneReply>>,
     parts: mpsc::Sender<LaneReply>,
-    running: Mutex<HashMap<u64, Arc<CallState>>>,
+    running: Mutex<HashMap<u64, Arc<OpenCall>>>,
 }
 
 /// Serves one lane: the requests in a task of their own, the replies as the returned stream.
@@ -47,10 +47,16 @@ pub(crate) fn serve(worker: &Arc<Worker>, mut requests: Streaming<LaneRequest>) 
     let reading = tokio::spawn({
         let lane = Arc::clone(&lane);
         async move {
-            while let Some(Ok(request)) = requests.next().await {
-                lane.accept(request);
+            let mut finished = lane.worker.finished.subscribe();
+            let accepted = async {
+                while let Some(Ok(request)) = requests.next().await {
+                    lane.accept(request);
+                }
+            };
+            tokio::select! {
+                () = accepted => lane.cancel_all(),
+                _ = finished.wait_for(|finished| *finished) => {}
             }
-            lane.cancel_all();
             lane.replies.finish();
         }
     });
@@ -77,43 +83,57 @@ impl Lane {
             }
             None => {
                 let failure = Failure::Refused("protocol", "a lane request without a message");
-                return self.send(id, response::failure(failure.into_plain_detail()));
+                return self.put(id, response::failure(failure.into_plain_detail()));
             }
         };
-        let answer = Answer { lane: Arc::clone(self), id, sent: false };
-        let reply = Box::new(move |response| answer.send(response));
         let call = self.worker.calls.open(head);
         self.running().insert(id, Arc::clone(&call));
+        let answer = Answer { lane: Arc::clone(self), id, call: Some(Arc::clone(&call)) };
+        let reply = Box::new(move |response| answer.send(response));
         unary::start(&self.worker, &call, args, reply);
     }
 
-    fn send(self: &Arc<Self>, id: u64, response: ExecuteResponse) {
+    /// Sends the answer to a call, unless it is cancelled.
+    fn send(self: &Arc<Self>, id: u64, call: Arc<OpenCall>, response: ExecuteResponse) {
         let size = response.encoded_len();
         if size <= LANE_MESSAGE_LIMIT {
-            let message = Some(lane_reply::Message::Response(response));
-            self.replies.put_aside(LaneReply { id, message });
+            self.running().remove(&id);
+            if !call.is_cancelled() {
+                self.put(id, response);
+            }
             return;
         }
-        let parts = self.parts.clone();
+        let lane = Arc::clone(self);
         self.worker.runtime.spawn(async move {
-            let mut rest = Bytes::from(response.encode_to_vec());
-            while rest.has_remaining() {
-                let data = rest.split_to(PART.min(rest.len()));
-                let part = LanePart { data, last: rest.is_empty() };
-                let message = Some(lane_reply::Message::Part(part));
-                if parts.send(LaneReply { id, message }).await.is_err() {
-                    return;
-                }
-            }
+            lane.send_parts(id, &call, response).await;
+            lane.running().remove(&id);
         });
+    }
+
+    fn put(&self, id: u64, response: ExecuteResponse) {
+        let message = Some(lane_reply::Message::Response(response));
+        self.replies.put_aside(LaneReply { id, message });
+    }
+
+    async fn send_parts(&self, id: u64, call: &OpenCall, response: ExecuteResponse) {
+        let mut rest = Bytes::from(response.encode_to_vec());
+        drop(response);
+        while rest.has_remaining() && !call.is_cancelled() {
+            let data = rest.split_to(PART.min(rest.len()));
+            let part = LanePart { data, last: rest.is_empty() };
+            let message = Some(lane_reply::Message::Part(part));
+            if self.parts.send(LaneReply { id, message }).await.is_err() {
+                return;
+            }
+        }
     }
 
     fn cancel_all(&self) {
         let running = std::mem::take(&mut *self.running());
-        running.values().for_each(CallState::cancel);
+        running.values().for_each(|call| call.cancel());
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<u64, Arc<CallState>>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<u64, Arc<OpenCall>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,23 +142,22 @@ impl Lane {
 struct Answer {
     lane: Arc<Lane>,
     id: u64,
-    sent: bool,
+    call: Option<Arc<OpenCall>>,
 }
 
 impl Answer {
     fn send(mut self, response: ExecuteResponse) {
-        self.sent = true;
-        self.lane.running().remove(&self.id);
-        self.lane.send(self.id, response);
+        if let Some(call) = self.call.take() {
+            self.lane.send(self.id, call, response);
+        }
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if !self.sent {
-            self.lane.running().remove(&self.id);
+        if let Some(call) = self.call.take() {
             let failure = Failure::Refused("protocol", "the worker failed on this call");
-            self.lane.send(self.id, response::failure(failure.into_plain_detail()));
+            self.lane.send(self.id, call, response::failure(failure.into_plain_detail()));
         }
     }
 }
@@ -155,7 +174,9 @@ impl futures_core::Stream for Replies {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match Pin::new(&mut self.replies).poll_next(context) {
             Poll::Pending => {}
-            ready => return ready,
+            // The parts of the last replies are waiting already.
+            Poll::Ready(None) => return Poll::Ready(self.parts.try_recv().ok().map(Ok)),
+            reply => return reply,
         }
         match self.parts.poll_recv(context) {
             Poll::Ready(Some(part)) => Poll::Ready(Some(Ok(part))),

@@ -4,12 +4,19 @@
 //! ([`handlers`]), runs there under the GIL ([`unary`], [`streaming`]) or on the asyncio loop
 //! ([`sink`]). Its chunks leave through a bounded [`outbox`]; those of the caller arrive in an
 //! [`inbox`], and an [`exchange`] holds the two together. [`call`] is what both sides know
-//! of it, and the one place where it is cancelled. [`value`] turns MessagePack into Python objects
-//! and back, for Python's own transports too ([`msgpack`]). [`worker`] is what all of them share, [`process`] keeps it from outliving its parent,
-//! [`server`] starts and stops it.
+//! of it, [`calls`] are all that are open, and [`context`] is what the handler sees of its own.
+//! [`cancel`] stops a handler, [`errands`] is the thread that reaches into Python for the tokio
+//! thread. [`value`] turns MessagePack into Python objects and back, for Python's own transports
+//! too ([`msgpack`]). [`worker`] is what all of them share, [`process`] keeps it from outliving its
+//! parent, whom [`control`] lines reach, and [`server`] starts and stops it.
 
 mod call;
+mod calls;
+mod cancel;
+mod context;
+mod control;
 mod dispatcher;
+mod errands;
 mod exchange;
 mod generator;
 mod handlers;
@@ -35,12 +42,12 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("version", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(process::claim_process, module)?)?;
-    module.add_function(wrap_pyfunction!(process::tell_parent_py, module)?)?;
-    module.add_function(wrap_pyfunction!(call::current_request_id, module)?)?;
+    module.add_function(wrap_pyfunction!(control::tell_parent_py, module)?)?;
+    module.add_function(wrap_pyfunction!(context::current_request_id, module)?)?;
     module.add_function(wrap_pyfunction!(server::serve, module)?)?;
     module.add_function(wrap_pyfunction!(msgpack::pack, module)?)?;
     module.add_function(wrap_pyfunction!(msgpack::unpack, module)?)?;
-    module.add_class::<call::Call>()?;
+    module.add_class::<context::Call>()?;
     module.add_class::<inbox::Chunks>()?;
     module.add_class::<sink::Sink>()
 }

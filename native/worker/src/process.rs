@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -19,9 +19,6 @@ struct Pipes {
 }
 
 static PIPES: OnceLock<Pipes> = OnceLock::new();
-
-/// So much at a time is written to a pipe without anything of another writer in between.
-const FRAME: usize = 4096 - 3;
 
 /// What to do when the parent has gone.
 enum Farewell {
@@ -108,35 +105,6 @@ fn ignore_interrupt() -> io::Result<()> {
     Ok(())
 }
 
-/// Tells the parent something: a control line, which begins with the byte 0x1e. One that is too
-/// long to be written at once goes in pieces, all but the last marked by a `+`: whatever else is
-/// printed meanwhile comes before or after a piece.
-pub(crate) fn tell_parent(json: &str) -> io::Result<()> {
-    static WRITING: Mutex<()> = Mutex::new(());
-    let pieces = json.as_bytes().chunks(FRAME);
-    let last = pieces.len().saturating_sub(1);
-    // In a forked child nobody may be left to give the lock back.
-    let _writing = (!is_forked()).then(|| lock(&WRITING));
-    for (index, piece) in pieces.enumerate() {
-        let start: &[u8] = if index == last { b"\x1e" } else { b"\x1e+" };
-        let line = [start, piece, b"\n"].concat();
-        match PIPES.get() {
-            Some(pipes) => (&pipes.to_parent).write_all(&line)?,
-            None => io::stdout().write_all(&line)?,
-        }
-    }
-    Ok(())
-}
-
-/// Writes a control line, given as a JSON object with the key `event`. Raises OSError when the
-/// parent does not read any more.
-#[pyfunction]
-#[pyo3(name = "tell_parent")]
-pub(crate) fn tell_parent_py(py: Python<'_>, json: &str) -> PyResult<()> {
-    // The parent may be slow to read.
-    py.detach(|| tell_parent(json)).map_err(Into::into)
-}
-
 /// Blocks until the parent has closed its end, which its death does too.
 fn wait_for_parent_to_go() {
     let Some(mut pipe) = PIPES.get().map(|pipes| &pipes.from_parent) else {
@@ -155,7 +123,13 @@ fn wait_for_parent_to_go() {
     }
 }
 
-fn is_forked() -> bool {
+/// The pipe to the parent, once the process has claimed it.
+pub(crate) fn to_parent() -> Option<&'static File> {
+    PIPES.get().map(|pipes| &pipes.to_parent)
+}
+
+/// Whether this is a child that the worker has forked.
+pub(crate) fn is_forked() -> bool {
     PIPES.get().is_some_and(|pipes| pipes.owner != getpid())
 }
 

@@ -1,6 +1,7 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,24 +17,28 @@ use snakepit_protocol::pb::snakepit_bridge_server::SnakepitBridgeServer;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic::{Request, Status};
 
-use crate::call::Calls;
+use crate::calls::Calls;
 use crate::dispatcher::Dispatcher;
+use crate::errands::Errands;
 use crate::handlers::Handlers;
 use crate::service::Bridge;
 use crate::worker::Worker;
-use crate::{inject, process};
+use crate::{control, inject, process};
 
 /// After the parent has gone, a worker may take so long to end.
 const ORPHAN_GRACE: Duration = Duration::from_secs(1);
 
 /// ... of which its handlers have so long to clean up, and its `on_stop` hooks the rest.
 const ORPHAN_FAREWELL: Duration = Duration::from_millis(500);
+
+/// After the drain, the last answers may take so long to reach their peers.
+const LAST_ANSWERS: Duration = Duration::from_millis(200);
 
 /// Handlers that go on after the drain are given so long before the process ends under them.
 const LAST_HANDLERS: Duration = Duration::from_millis(100);
@@ -77,7 +82,9 @@ pub(crate) fn serve(
         listen(&config)?
     };
     let grace = Duration::from_millis(config.cancel_grace_ms);
-    let calls = Calls::new(handle.clone(), config.worker_id.clone(), grace);
+    let errands = Arc::new(Errands::default());
+    let id = config.worker_id.clone();
+    let calls = Calls::new(handle.clone(), Arc::clone(&errands), id, grace);
     let version = py.version_info();
     let worker = Arc::new(Worker {
         dispatcher: Dispatcher::new(dispatcher)?,
@@ -89,6 +96,7 @@ pub(crate) fn serve(
         started: Instant::now(),
         python_version: format!("{}.{}.{}", version.major, version.minor, version.patch),
         draining: AtomicBool::new(false),
+        finished: watch::Sender::new(false),
         stopped: Notify::new(),
     });
 
@@ -105,16 +113,15 @@ pub(crate) fn serve(
     let io = std::thread::Builder::new().name("snakepit-io".to_owned()).spawn(move || {
         let result = runtime.block_on(run(&served, listener, config.token, drain));
         served.stop();
-        // Tasks that wait for the GIL cannot be waited for.
         runtime.shutdown_background();
         result
     })?;
     let ready = format!(
         "{{\"event\":\"ready\",\"os_pid\":{},\"address\":{}}}",
         std::process::id(),
-        json_string(&address)
+        control::json_string(&address)
     );
-    process::tell_parent(&ready)?;
+    control::tell_parent(&ready)?;
 
     worker.main_thread.run(py, 0);
     let (result, all_ended) = py.detach(|| (io.join(), worker.handlers.join(LAST_HANDLERS)));
@@ -122,7 +129,7 @@ pub(crate) fn serve(
     if orphaned.load(Ordering::Acquire) {
         process::end_group();
     }
-    if !all_ended {
+    if !(py.detach(|| errands.stop(LAST_HANDLERS)) && all_ended) {
         // A thread inside Python while the interpreter is taken down would bring a crash.
         py.run(c"import sys; sys.stdout.flush(); sys.stderr.flush()", None, None)?;
         std::process::exit(0);
@@ -188,11 +195,14 @@ async fn run(
         .add_service(bridge)
         .add_service(health)
         .add_service(reflection);
-    let serving = async {
+    let mut serving = pin!(async {
+        let finished = async {
+            let _ = worker.finished.subscribe().wait_for(|finished| *finished).await;
+        };
         match listener {
             Listener::Unix(listener) => {
                 let own = UnixListenerStream::new(listener).filter(is_own);
-                router.serve_with_incoming(own).await
+                router.serve_with_incoming_shutdown(own, finished).await
             }
             Listener::Tcp(listener) => {
                 let connections = TcpListenerStream::new(listener).map(|stream| {
@@ -200,10 +210,10 @@ async fn run(
                         let _ = stream.set_nodelay(true);
                     })
                 });
-                router.serve_with_incoming(connections).await
+                router.serve_with_incoming_shutdown(connections, finished).await
             }
         }
-    };
+    });
     let drained = async {
         terminate.recv().await;
         worker.draining.store(true, Ordering::Release);
@@ -215,10 +225,13 @@ async fn run(
         let _ = tokio::time::timeout(ORPHAN_FAREWELL, worker.calls.until_idle()).await;
     };
     tokio::select! {
-        result = serving => result.map_err(io::Error::other),
-        () = drained => Ok(()),
-        () = orphaned => Ok(()),
+        result = &mut serving => return result.map_err(io::Error::other),
+        () = orphaned => return Ok(()),
+        () = drained => {}
     }
+    worker.finished.send_replace(true);
+    let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
+    Ok(())
 }
 
 /// A connection of another user is closed unheard.
@@ -254,17 +267,4 @@ fn watch_parent(worker: &Arc<Worker>, orphaned: &Arc<AtomicBool>) {
         std::thread::sleep(ORPHAN_GRACE);
         process::end_group();
     });
-}
-
-fn json_string(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            control if control < ' ' => quoted.push_str(&format!("\\u{:04x}", control as u32)),
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

@@ -11,7 +11,8 @@ use snakepit_protocol::pb::{
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::call::{CallState, Head};
+use crate::call::Head;
+use crate::calls::OpenCall;
 use crate::exchange::{Chunks, Opening, exchange, server_stream};
 use crate::lane;
 use crate::request::{from_execute, from_session};
@@ -48,7 +49,7 @@ impl Bridge {
     }
 }
 
-struct CancelOnDrop(Arc<CallState>);
+struct CancelOnDrop(Arc<OpenCall>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

@@ -3,9 +3,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::call::{Call, CallState};
+use crate::calls::OpenCall;
+use crate::context::Call;
 use crate::dispatcher::Handler;
-use crate::inbox::{Chunks, call_back};
+use crate::inbox::Chunks;
 use crate::inject;
 use crate::outbox::Room;
 use crate::response::Failure;
@@ -21,12 +22,12 @@ pub(crate) struct Sink {
 }
 
 enum Outlet {
-    Unary { worker: Arc<Worker>, state: Arc<CallState>, reply: Reply },
+    Unary { worker: Arc<Worker>, state: Arc<OpenCall>, reply: Reply },
     Stream(Box<Pump>),
 }
 
 impl Sink {
-    pub(crate) fn unary(worker: Arc<Worker>, state: Arc<CallState>, reply: Reply) -> Self {
+    pub(crate) fn unary(worker: Arc<Worker>, state: Arc<OpenCall>, reply: Reply) -> Self {
         Sink { outlet: Mutex::new(Some(Outlet::Unary { worker, state, reply })) }
     }
 
@@ -39,13 +40,13 @@ impl Sink {
         py: Python<'_>,
         worker: &Worker,
         handler: &Handler,
-        state: &Arc<CallState>,
+        state: &Arc<OpenCall>,
         args: Bound<'_, PyDict>,
         chunks: Option<Chunks>,
         sink: Sink,
     ) {
         let begun = Bound::new(py, sink).and_then(|sink| {
-            let call = Bound::new(py, Call { state: Arc::clone(state) })?;
+            let call = Bound::new(py, Call { state: state.state() })?;
             let runner = worker.dispatcher.async_runner(py)?;
             let entry = handler.entry.bind(py);
             let source = chunks.map(|chunks| Bound::new(py, chunks)).transpose()?;
@@ -128,9 +129,9 @@ impl Sink {
         let Some(Outlet::Stream(pump)) = &*outlet else {
             return Err(inject::cancelled(py));
         };
-        let runtime = pump.runtime();
+        let errands = pump.errands();
         // Called from the tokio thread it must not wait for the GIL there.
-        pump.on_room(move || call_back(&runtime, callback));
+        pump.on_room(move || errands.call_back(callback));
         Ok(())
     }
 

@@ -4,8 +4,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator};
 use snakepit_protocol::pb::{Entry, StreamResponse, StreamShape};
 
-use crate::call::{Call, CallState};
+use crate::calls::OpenCall;
+use crate::context::Call;
 use crate::dispatcher::{Handler, Kind};
+use crate::errands::Errands;
 use crate::generator::{self, Step};
 use crate::inbox::{Chunks, Inbox};
 use crate::outbox::{Outbox, Room};
@@ -16,7 +18,7 @@ use crate::worker::Worker;
 
 /// A stream to run.
 pub(crate) struct Streaming {
-    pub(crate) state: Arc<CallState>,
+    pub(crate) state: Arc<OpenCall>,
     pub(crate) args: Vec<Entry>,
     /// What the caller expects the command to be.
     pub(crate) shape: StreamShape,
@@ -39,7 +41,7 @@ pub(crate) fn run(py: Python<'_>, thread: u64, worker: &Arc<Worker>, streaming: 
     };
     let chunks = match handler.kind {
         Kind::ClientStream | Kind::BidiStream => {
-            inbox.map(|inbox| Chunks::new(inbox, Arc::clone(&state), worker.runtime.clone()))
+            inbox.map(|inbox| Chunks::new(inbox, state.state(), Arc::clone(&worker.calls.errands)))
         }
         Kind::Command | Kind::Stream => None,
     };
@@ -62,7 +64,7 @@ pub(crate) fn run(py: Python<'_>, thread: u64, worker: &Arc<Worker>, streaming: 
 fn prepare(
     py: Python<'_>,
     worker: &Worker,
-    state: &CallState,
+    state: &OpenCall,
     shape: StreamShape,
 ) -> Result<Arc<Handler>, Failure> {
     let command = &state.head.command;
@@ -80,11 +82,11 @@ fn prepare(
 fn invoke<'py>(
     py: Python<'py>,
     handler: &Handler,
-    state: &Arc<CallState>,
+    state: &Arc<OpenCall>,
     args: Bound<'py, PyDict>,
     chunks: Option<Chunks>,
 ) -> Result<Bound<'py, PyAny>, Failure> {
-    let call = Bound::new(py, Call { state: Arc::clone(state) })?;
+    let call = Bound::new(py, Call { state: state.state() })?;
     let invoke = handler.invoke.bind(py);
     Ok(match chunks {
         Some(chunks) => invoke.call1((args, call, Bound::new(py, chunks)?))?,
@@ -119,7 +121,7 @@ fn drain<'py>(
 /// Carries the chunks of one handler into its outbox.
 pub(crate) struct Pump {
     worker: Arc<Worker>,
-    pub(crate) state: Arc<CallState>,
+    pub(crate) state: Arc<OpenCall>,
     outbox: Arc<Outbox<StreamResponse>>,
     writer: DictWriter,
     ended: bool,
@@ -137,11 +139,7 @@ impl Drop for Pump {
 }
 
 impl Pump {
-    fn new(
-        worker: Arc<Worker>,
-        state: Arc<CallState>,
-        outbox: Arc<Outbox<StreamResponse>>,
-    ) -> Self {
+    fn new(worker: Arc<Worker>, state: Arc<OpenCall>, outbox: Arc<Outbox<StreamResponse>>) -> Self {
         let writer = DictWriter::new(state.head.codec, "chunk");
         Pump { worker, state, outbox, writer, ended: false }
     }
@@ -186,8 +184,8 @@ impl Pump {
         self.outbox.put(chunk, size)
     }
 
-    pub(crate) fn runtime(&self) -> tokio::runtime::Handle {
-        self.worker.runtime.clone()
+    pub(crate) fn errands(&self) -> Arc<Errands> {
+        Arc::clone(&self.worker.calls.errands)
     }
 
     pub(crate) fn on_room(&self, callback: impl FnOnce() + Send + 'static) {

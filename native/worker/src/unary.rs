@@ -3,7 +3,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::prelude::*;
 use snakepit_protocol::pb::{Entry, ExecuteResponse};
 
-use crate::call::{Call, CallState};
+use crate::call::CallState;
+use crate::calls::OpenCall;
+use crate::context::Call;
 use crate::dispatcher::{Handler, Kind};
 use crate::handlers::Job;
 use crate::response::{self, Failure};
@@ -15,7 +17,7 @@ use crate::worker::Worker;
 pub(crate) type Reply = Box<dyn FnOnce(ExecuteResponse) + Send>;
 
 /// Queues a unary call; `reply` is called once, or dropped when the call is cancelled before.
-pub(crate) fn start(worker: &Arc<Worker>, state: &Arc<CallState>, args: Vec<Entry>, reply: Reply) {
+pub(crate) fn start(worker: &Arc<Worker>, state: &Arc<OpenCall>, args: Vec<Entry>, reply: Reply) {
     // The reply goes with the job, and is needed here when the job is not taken.
     let reply = Arc::new(Mutex::new(Some(reply)));
     let refused = Arc::clone(&reply);
@@ -43,7 +45,7 @@ fn run(
     py: Python<'_>,
     thread: u64,
     worker: &Arc<Worker>,
-    state: Arc<CallState>,
+    state: Arc<OpenCall>,
     args: &[Entry],
     reply: Reply,
 ) {
@@ -77,11 +79,11 @@ fn prepare(py: Python<'_>, worker: &Worker, state: &CallState) -> Result<Arc<Han
 fn invoke<'py>(
     py: Python<'py>,
     handler: &Handler,
-    state: &Arc<CallState>,
+    state: &OpenCall,
     args: &[Entry],
 ) -> Result<Bound<'py, PyAny>, Failure> {
     let args = arguments(py, args, state.head.codec)?;
-    let call = Bound::new(py, Call { state: Arc::clone(state) })?;
+    let call = Bound::new(py, Call { state: state.state() })?;
     Ok(handler.invoke.bind(py).call1((args, call))?)
 }
 
@@ -124,7 +126,7 @@ fn begin(
     py: Python<'_>,
     worker: &Arc<Worker>,
     handler: &Handler,
-    state: Arc<CallState>,
+    state: Arc<OpenCall>,
     args: &[Entry],
     reply: Reply,
 ) {

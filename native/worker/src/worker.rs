@@ -3,9 +3,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use crate::call::Calls;
+use crate::calls::Calls;
 use crate::dispatcher::Dispatcher;
 use crate::handlers::{Handlers, Job};
 use crate::response::Failure;
@@ -23,6 +23,8 @@ pub(crate) struct Worker {
     pub(crate) started: Instant,
     pub(crate) python_version: String,
     pub(crate) draining: AtomicBool,
+    /// All calls are answered, and none is taken any more: the lanes end.
+    pub(crate) finished: watch::Sender<bool>,
     /// The parent has gone: there is nobody to serve.
     pub(crate) stopped: Notify,
 }

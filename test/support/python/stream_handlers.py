@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import resource
@@ -312,6 +313,15 @@ def ignores(beacon: int):
                     link.tell("ignored")
 
 
+@command
+def holds_interpreter(beacon: int):
+    """Lets no other Python code run until the test says so, as some C libraries do."""
+    link = Beacon(beacon)
+    receive = ctypes.PyDLL(None).recv
+    link.tell("holding")
+    return {"received": receive(link._socket.fileno(), ctypes.create_string_buffer(16), 16, 0)}
+
+
 @stream
 def slow_farewell(beacon: int, steps: int = 30):
     """Needs longer to clean up than a busy handler is given to stop."""
@@ -386,6 +396,17 @@ def busy_command(beacon: int):
         link.tell("begun")
         while True:
             pass
+
+
+@command
+def stepwise_farewell(ctx: Context, beacon: int):
+    """Waits for the test's word as it cleans up."""
+    with Told(Beacon(beacon)) as link:
+        link.tell("begun")
+        while not ctx.cancelled:
+            pass
+        link.tell("told")
+        link.wait()
 
 
 @command
