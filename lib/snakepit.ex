@@ -157,6 +157,9 @@ defmodule Snakepit do
   Python runs ahead by `:window` chunks; more come when `ack/2` has confirmed some. The last message
   is `:done` or an error, never both. Keep the struct until then: the stream ends with it, and
   with this process.
+
+  A worker of another kind may not speak MessagePack. Its values come as they are, for
+  `Snakepit.GRPC.Client.decode_result/1`.
   """
   @spec start_stream(command(), args(), opts()) ::
           {:ok, Snakepit.Stream.t()} | {:error, Error.reason()}

@@ -16,10 +16,19 @@ defmodule Snakepit.Test.OtherVM do
   @doc """
   Starts a VM that runs `Snakepit.Test.OtherVM.main/1` with a pool of these options.
   """
-  def start(options, env \\ []) do
+  def start(options, env \\ []), do: run("main(#{inspect(options, limit: :infinity)})", env)
+
+  @doc """
+  Starts a VM with such a pool of one worker, which says the result of `command`: a line with
+  the name of the command and the value that is called like it.
+  """
+  def start_reporting(options, command, env \\ []) do
+    run("main(#{inspect(options, limit: :infinity)}, #{inspect(command)})", env)
+  end
+
+  defp run(main, env) do
     paths = ["-pa", "_build/test/lib/snakepit/ebin"]
-    main = "Snakepit.Test.OtherVM.main(#{inspect(options, limit: :infinity)})"
-    open("elixir", paths ++ ["-e", main], env)
+    open("elixir", paths ++ ["-e", "Snakepit.Test.OtherVM.#{main}"], env)
   end
 
   def open(program, args, env) do
@@ -72,10 +81,22 @@ defmodule Snakepit.Test.OtherVM do
   What the other VM runs.
   """
   def main(options) do
-    {:ok, _apps} = Application.ensure_all_started(:snakepit)
-    {:ok, _pool} = Snakepit.Pool.start_link(PoolHelper.pool_options(:other, options))
+    start_pool(options)
     report()
     loop()
+  end
+
+  @doc false
+  def main(options, command) do
+    start_pool(options)
+    {:ok, result} = Snakepit.execute(command, %{}, pool: :other)
+    IO.puts("#{command} #{result[command]}")
+    loop()
+  end
+
+  defp start_pool(options) do
+    {:ok, _apps} = Application.ensure_all_started(:snakepit)
+    {:ok, _pool} = Snakepit.Pool.start_link(PoolHelper.pool_options(:other, options))
   end
 
   @doc """

@@ -7,10 +7,10 @@ defmodule Snakepit.Worker.Guard do
   alias Snakepit.Worker.CommandLine
 
   @script """
-  exec 3<&0 </dev/null
-  "$@" 3<&- & program=$!
-  (trap '' TERM; cat <&3 >/dev/null; kill -TERM 0; sleep 1; kill -KILL 0) >/dev/null 2>&1 &
-  exec 3<&-
+  exec 3<&0 4>&2 </dev/null 2>/dev/null
+  "$@" 3<&- 2>&4 4>&- & program=$!
+  (trap '' TERM; cat <&3 >/dev/null; kill -TERM 0; sleep 1; kill -KILL 0) >/dev/null 4>&- &
+  exec 3<&- 4>&-
   trap : TERM
   while :; do
     wait "$program"; status=$?

@@ -179,12 +179,13 @@ defmodule Snakepit.Worker.Link do
   end
 
   @doc """
-  The last words of a program that has ended.
+  The last words of a program that has ended. Nobody who called it waits for them.
   """
   @spec last_words(t()) :: {[Output.item()], t()}
   def last_words(%__MODULE__{sink: nil} = link), do: {[], link}
 
   def last_words(%__MODULE__{sink: sink} = link) do
+    close_channel(link)
     # Whatever is left of it could hold the socket open.
     if link.process, do: OsProcess.kill(link.process)
 
