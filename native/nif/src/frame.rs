@@ -2,7 +2,7 @@ use bytes::Bytes;
 use rustler::{Binary, Encoder, Env, NewBinary, Term};
 
 use crate::atoms;
-use crate::term::{self, Stop};
+use crate::term::{self, Budget, Stop};
 
 /// From this size on a frame is read elsewhere: it may hold as many values as it has bytes.
 const SLICE_BYTES: usize = 16 * 1024;
@@ -33,7 +33,7 @@ fn unpack_large<'a>(env: Env<'a>, input: Binary<'a>) -> Term<'a> {
 }
 
 fn packed<'a>(env: Env<'a>, pairs: Term<'a>, bounded: bool) -> Term<'a> {
-    match term::pack(pairs, bounded) {
+    match term::pack(pairs, &mut Budget::new(bounded)) {
         Ok(data) => (atoms::ok(), binary(env, &data)).encode(env),
         Err(Stop::Budget) => atoms::yield_().encode(env),
         Err(Stop::Value(error)) => refused(env, &error.describe("")),

@@ -3,7 +3,7 @@ use snakepit_client::Sent;
 
 use crate::atoms;
 use crate::handle::Handle;
-use crate::term::{self, Stop};
+use crate::term::{self, Budget, Stop};
 
 /// Gives the handler a chunk: `:ok` (taken, there is room for more), `:wait` (taken; `{ref, :room}`
 /// tells this process when to go on), `:over` (not taken, the call has ended and its last message
@@ -23,7 +23,7 @@ fn send<'a>(env: Env<'a>, handle: &Handle, chunk: Term<'a>, bounded: bool) -> Te
     let Some((uplink, connection)) = handle.uplink() else {
         return atoms::over().encode(env);
     };
-    let entries = match term::entries(chunk, bounded) {
+    let entries = match term::entries(chunk, &mut Budget::new(bounded)) {
         Ok(entries) => entries,
         Err(Stop::Budget) => return atoms::yield_().encode(env),
         Err(Stop::Value(error)) => {

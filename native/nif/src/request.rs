@@ -8,7 +8,7 @@ use snakepit_protocol::pb::Codec;
 use snakepit_protocol::value::ValueError;
 
 use crate::reason::{self, CallNames, Shape};
-use crate::term::{self, Stop};
+use crate::term::{self, Budget, Stop};
 use crate::{atoms, channel::ChannelResource};
 
 /// `{command, session_id | nil, args, timeout_ms | 0, request_id | nil, metadata, codec}`
@@ -26,11 +26,8 @@ pub(crate) fn decode<'a>(
         request.decode()?;
     let request_id = request_id.unwrap_or_else(next_request_id);
     let raw = codec == atoms::raw();
-    let encoded = if raw {
-        term::text_entries(args).map_err(Stop::Value)
-    } else {
-        term::entries(args, bounded)
-    };
+    let budget = &mut Budget::new(bounded);
+    let encoded = if raw { term::text_entries(args, budget) } else { term::entries(args, budget) };
     let refuse = |error: ValueError, root: &str, request_id| {
         let names =
             CallNames { command: command.clone(), request_id, worker_id: channel.worker_id() };
@@ -42,9 +39,10 @@ pub(crate) fn decode<'a>(
         Err(Stop::Budget) => return Ok(Err(atoms::yield_().encode(env))),
         Err(Stop::Value(error)) => return refuse(error, "args", request_id),
     };
-    let metadata = match term::text_entries(metadata) {
+    let metadata = match term::text_entries(metadata, budget) {
         Ok(metadata) => metadata,
-        Err(error) => return refuse(error, "metadata", request_id),
+        Err(Stop::Budget) => return Ok(Err(atoms::yield_().encode(env))),
+        Err(Stop::Value(error)) => return refuse(error, "metadata", request_id),
     };
     let codec = if raw { Codec::Json } else { Codec::Msgpack };
     let request = Request { command, session_id, args, codec, timeout_ms, request_id, metadata };

@@ -1,10 +1,12 @@
 //! Erlang terms to MessagePack and back.
 
+mod budget;
 mod build;
 mod datetime;
 mod share;
 mod write;
 
+pub(crate) use budget::{Budget, Stop};
 pub(crate) use build::chunk_map;
 pub(crate) use build::{result_map, text, unpack};
-pub(crate) use write::{Stop, entries, pack, text_entries};
+pub(crate) use write::{entries, pack, text_entries};

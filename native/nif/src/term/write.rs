@@ -4,36 +4,16 @@ use rustler::{BigInt, Binary, ListIterator, MapIterator, Term, TermType};
 use snakepit_protocol::pb::Entry;
 use snakepit_protocol::value::{MAX_DEPTH, ValueError, Writer};
 
+use super::budget::{Budget, Stop};
 use super::datetime;
 use crate::atoms;
 
-/// Why the arguments were not encoded.
-pub(crate) enum Stop {
-    /// They are more than one time slice of a scheduler should bear.
-    Budget,
-    /// Some part of them cannot travel.
-    Value(ValueError),
-}
-
-impl From<ValueError> for Stop {
-    fn from(error: ValueError) -> Self {
-        Stop::Value(error)
-    }
-}
-
-/// What encoding may cost before it is better done elsewhere: about so many terms, a term of `n`
-/// bytes counting `n / BYTES_PER_UNIT` more. Some 20 to 50 ns each, so below 1 ms.
-const SLICE: usize = 16_000;
-const BYTES_PER_UNIT: usize = 128;
-
-/// Encodes a map with text keys, one MessagePack object per value. `bounded` stops at the budget
-/// of one time slice.
-pub(crate) fn entries(map: Term<'_>, bounded: bool) -> Result<Vec<Entry>, Stop> {
-    let mut encoder =
-        Encoder { writer: Writer::new(), budget: if bounded { SLICE } else { usize::MAX } };
-    let mut entries = Vec::with_capacity(map.map_size().unwrap_or(0));
+/// Encodes a map with text keys, one MessagePack object per value.
+pub(crate) fn entries(map: Term<'_>, budget: &mut Budget) -> Result<Vec<Entry>, Stop> {
+    let mut encoder = Encoder { writer: Writer::new(), budget };
+    let mut entries = Vec::new();
     for (key, value) in pairs(map)? {
-        let key = key_text(key)?;
+        let key = encoder.key(key)?;
         encoder.value(value, 0).map_err(|stop| at_key(stop, &key))?;
         entries.push(Entry { key, value: encoder.writer.take() });
     }
@@ -41,14 +21,13 @@ pub(crate) fn entries(map: Term<'_>, bounded: bool) -> Result<Vec<Entry>, Stop> 
 }
 
 /// Encodes a list of pairs as one map, in the order of the list.
-pub(crate) fn pack(pairs: Term<'_>, bounded: bool) -> Result<Bytes, Stop> {
+pub(crate) fn pack(pairs: Term<'_>, budget: &mut Budget) -> Result<Bytes, Stop> {
     let pairs: Vec<(Term<'_>, Term<'_>)> =
         pairs.decode().map_err(|_| ValueError::new("expected a list of pairs"))?;
-    let mut encoder =
-        Encoder { writer: Writer::new(), budget: if bounded { SLICE } else { usize::MAX } };
+    let mut encoder = Encoder { writer: Writer::new(), budget };
     encoder.writer.map(pairs.len());
     for (key, value) in pairs {
-        let key = key_text(key)?;
+        let key = encoder.key(key)?;
         encoder.writer.string(&key);
         encoder.value(value, 0).map_err(|stop| at_key(stop, &key))?;
     }
@@ -56,16 +35,18 @@ pub(crate) fn pack(pairs: Term<'_>, bounded: bool) -> Result<Bytes, Stop> {
 }
 
 /// Takes a map of text to binaries as it is.
-pub(crate) fn text_entries(map: Term<'_>) -> Result<Vec<Entry>, ValueError> {
-    pairs(map)?
-        .map(|(key, value)| {
-            let key = key_text(key)?;
-            let value = Binary::from_term(value).map_err(|_| {
-                ValueError::new("expected a binary").at_key(String::from_utf8_lossy(&key))
-            })?;
-            Ok(Entry { key, value: Bytes::copy_from_slice(&value) })
-        })
-        .collect()
+pub(crate) fn text_entries(map: Term<'_>, budget: &mut Budget) -> Result<Vec<Entry>, Stop> {
+    let mut encoder = Encoder { writer: Writer::new(), budget };
+    let mut entries = Vec::new();
+    for (key, value) in pairs(map)? {
+        let key = encoder.key(key)?;
+        let value = Binary::from_term(value).map_err(|_| {
+            ValueError::new("expected a binary").at_key(String::from_utf8_lossy(&key))
+        })?;
+        encoder.budget.charge(value.len())?;
+        entries.push(Entry { key, value: Bytes::copy_from_slice(&value) });
+    }
+    Ok(entries)
 }
 
 fn pairs(map: Term<'_>) -> Result<MapIterator<'_>, ValueError> {
@@ -91,14 +72,20 @@ fn at_key(stop: Stop, key: &[u8]) -> Stop {
     }
 }
 
-struct Encoder {
+struct Encoder<'b> {
     writer: Writer,
-    budget: usize,
+    budget: &'b mut Budget,
 }
 
-impl Encoder {
+impl Encoder<'_> {
+    fn key(&mut self, key: Term<'_>) -> Result<Bytes, Stop> {
+        let size = Binary::from_term(key).map_or(0, |key| key.len());
+        self.budget.charge(size)?;
+        Ok(key_text(key)?)
+    }
+
     fn value(&mut self, term: Term<'_>, depth: usize) -> Result<(), Stop> {
-        self.charge(0)?;
+        self.budget.charge(0)?;
         match term.get_type() {
             TermType::Atom => self.atom(term),
             TermType::Integer => self.integer(term),
@@ -109,7 +96,7 @@ impl Encoder {
             }
             TermType::Binary => {
                 let data = Binary::from_term(term).map_err(|_| unknown(term))?;
-                self.charge(data.len())?;
+                self.budget.charge(data.len())?;
                 match std::str::from_utf8(&data) {
                     Ok(text) => self.writer.string(text.as_bytes()),
                     Err(_) => self.writer.binary(&data),
@@ -147,21 +134,33 @@ impl Encoder {
         } else {
             let value: BigInt = term.decode().map_err(|_| unknown(term))?;
             let bytes = value.to_signed_bytes_be();
-            self.charge(bytes.len())?;
+            self.budget.charge(bytes.len())?;
             self.writer.big_integer(&bytes);
         }
         Ok(())
     }
 
     fn list(&mut self, term: Term<'_>, depth: usize) -> Result<(), Stop> {
-        let length = term
-            .list_length()
-            .map_err(|_| ValueError::new("an improper list cannot be sent to Python"))?;
-        // Counting has walked the list already.
-        self.charge(length * BYTES_PER_UNIT / 8)?;
+        let length = self.length(term)?;
         self.writer.array(length);
         let items: ListIterator<'_> = term.decode().map_err(|_| unknown(term))?;
         self.items(items, depth)
+    }
+
+    /// Counts no further than the budget goes: every item will cost something.
+    fn length(&self, list: Term<'_>) -> Result<usize, Stop> {
+        let (mut rest, mut length) = (list, 0);
+        while let Ok((_head, tail)) = rest.list_get_cell() {
+            if length == self.budget.terms() {
+                return Err(Stop::Budget);
+            }
+            (rest, length) = (tail, length + 1);
+        }
+        if rest.is_empty_list() {
+            Ok(length)
+        } else {
+            Err(ValueError::new("an improper list cannot be sent to Python").into())
+        }
     }
 
     fn items<'a>(
@@ -199,17 +198,12 @@ impl Encoder {
         if module == atoms::snakepit_binary() {
             let data = term.map_get(atoms::data()).and_then(Binary::from_term);
             let data = data.map_err(|_| ValueError::new("Snakepit.binary/1 holds no binary"))?;
-            self.charge(data.len())?;
+            self.budget.charge(data.len())?;
             self.writer.binary(&data);
         } else {
             let text = datetime::iso8601(term, module)?;
             self.writer.string(text.as_bytes());
         }
-        Ok(())
-    }
-
-    fn charge(&mut self, bytes: usize) -> Result<(), Stop> {
-        self.budget = self.budget.checked_sub(1 + bytes / BYTES_PER_UNIT).ok_or(Stop::Budget)?;
         Ok(())
     }
 }
