@@ -5,7 +5,7 @@ defmodule Snakepit.Adapters.PipeTest do
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.{Error, GRPCWorker}
-  alias Snakepit.Test.{LogTap, OsProcess, PackedPipeAdapter, PipeAdapter, StrayAdapter}
+  alias Snakepit.Test.{LogTap, OsProcess, OtherVM, PackedPipeAdapter, PipeAdapter, StrayAdapter}
 
   @moduletag :capture_log
 
@@ -207,6 +207,16 @@ defmodule Snakepit.Adapters.PipeTest do
 
       assert %{busy_slots: 0} = Snakepit.get_stats(pool)
     end
+  end
+
+  test "a program that is busy ends with the VM all the same" do
+    vm = OtherVM.start_reporting([adapter: PipeAdapter], "os_pid")
+    [os_pid] = OtherVM.await(vm, "os_pid")
+    os_pid = OsProcess.watch(String.to_integer(os_pid))
+    busy = ~s|spawn(fn -> Snakepit.execute("deaf", %{}, pool: :other) end)|
+    assert OtherVM.eval(vm, busy) =~ "PID"
+    OtherVM.signal(vm, "KILL")
+    OsProcess.await_ends([vm.os_pid, os_pid], 5_000)
   end
 
   test "a caller that dies gives its slot back, and the program hears of it" do

@@ -26,9 +26,31 @@ defmodule Snakepit.Test.OtherVM do
     run("main(#{inspect(options, limit: :infinity)}, #{inspect(command)})", env)
   end
 
-  defp run(main, env) do
-    paths = ["-pa", "_build/test/lib/snakepit/ebin"]
-    open("elixir", paths ++ ["-e", "Snakepit.Test.OtherVM.#{main}"], env)
+  @doc """
+  Starts a VM like `start/2` in which the native library cannot be loaded: it is `:missing` or
+  `:broken`.
+  """
+  def start_without_library(how, options) do
+    root = Path.join(OsProcess.tmp_dir(), "snakepit")
+    File.mkdir_p!(Path.join(root, "priv/native"))
+    File.cp_r!("_build/test/lib/snakepit/ebin", Path.join(root, "ebin"))
+    File.ln_s!(Path.expand("priv/python"), Path.join(root, "priv/python"))
+
+    if how == :broken,
+      do: File.write!(Path.join(root, "priv/native/snakepit_nif.so"), "no library")
+
+    run("main(#{inspect(options, limit: :infinity)})", [], Path.join(root, "ebin"))
+  end
+
+  defp run(main, env, ebin \\ "_build/test/lib/snakepit/ebin"),
+    do: open("elixir", ["-pa", ebin, "-e", "Snakepit.Test.OtherVM.#{main}"], env)
+
+  @doc """
+  What an expression is there, as `inspect/1` shows it. It has to fit in one line.
+  """
+  def eval(vm, expression) do
+    tell(vm, "eval " <> expression)
+    vm |> await("value") |> Enum.join(" ")
   end
 
   def open(program, args, env) do
@@ -117,10 +139,16 @@ defmodule Snakepit.Test.OtherVM do
     IO.puts(Enum.join(["pool", directory | List.flatten(descendants)], " "))
   end
 
+  defp evaluated(expression) do
+    {value, _bindings} = Code.eval_string(expression)
+    inspect(value, limit: :infinity, printable_limit: :infinity, width: :infinity)
+  end
+
   defp loop do
     case IO.gets("") do
       "halt\n" -> System.halt(0)
       "stop\n" -> System.stop(0)
+      "eval " <> expression -> IO.puts("value #{evaluated(expression)}")
       "ping\n" -> IO.puts("pong #{inspect(Snakepit.execute("ping", %{}, pool: :other))}")
       _closed -> System.halt(0)
     end

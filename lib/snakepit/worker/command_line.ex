@@ -28,11 +28,13 @@ defmodule Snakepit.Worker.CommandLine do
       env = env(python, address, output)
       command = %__MODULE__{executable: executable, args: args, env: env}
 
-      # Snakepit's own workers end with their standard input, and so does what reads requests from it.
-      guarded = config.protocol == :grpc and not Adapter.own_worker?(adapter)
-      {:ok, if(guarded, do: Guard.wrap(command), else: command)}
+      # Snakepit's own workers see to it themselves that they end with the VM.
+      {:ok, if(Adapter.own_worker?(adapter), do: command, else: guarded(command, config))}
     end
   end
+
+  defp guarded(command, %{protocol: :grpc}), do: Guard.wrap(command, :free)
+  defp guarded(command, _pipes), do: Guard.wrap(command, :requests)
 
   @doc """
   The program that runs the workers.
