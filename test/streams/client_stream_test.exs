@@ -45,6 +45,24 @@ defmodule Snakepit.Streams.ClientStreamTest do
     end
   end
 
+  test "every thread of a handler hears of the end of its input", %{pool: pool, beacon: beacon} do
+    args = %{readers: 4, beacon: beacon.port}
+
+    # Nothing is sent before all of them wait, most likely, and then only the end.
+    input =
+      Stream.resource(
+        fn -> Beacon.await_many(beacon, "reading", 4) end,
+        fn _events -> {:halt, nil} end,
+        & &1
+      )
+
+    assert {:ok, %{"counts" => [0, 0, 0, 0]}} =
+             Snakepit.execute_client_stream("shared_input", args, input,
+               pool: pool,
+               timeout: 5_000
+             )
+  end
+
   for suffix <- ["", "_async"] do
     handler = if suffix == "", do: "a sync handler", else: "an async handler"
     @suffix suffix

@@ -83,8 +83,11 @@ impl From<Status> for CallError {
             Code::DeadlineExceeded => CallError::DeadlineExceeded,
             Code::Cancelled => CallError::Cancelled,
             Code::Unimplemented => CallError::Unimplemented(message.to_owned()),
-            // tonic says OutOfRange, every other gRPC ResourceExhausted.
-            Code::OutOfRange | Code::ResourceExhausted => CallError::TooLarge(message.to_owned()),
+            // tonic says OutOfRange, every other gRPC ResourceExhausted, which means more than that.
+            Code::OutOfRange | Code::ResourceExhausted if is_of_size(message) => {
+                CallError::TooLarge(message.to_owned())
+            }
+            Code::ResourceExhausted => CallError::Busy,
             Code::Unavailable => CallError::WorkerExited,
             code => CallError::Protocol(format!("{message} (gRPC {code:?})")),
         }
@@ -104,10 +107,15 @@ fn from_transport(source: &(dyn Error + 'static), message: &str) -> CallError {
         }
         cause = error.source();
     }
-    if message.contains("message length too large") {
+    if is_of_size(message) {
         return CallError::TooLarge(message.to_owned());
     }
     CallError::WorkerExited
+}
+
+/// tonic's words for a message above the limit, and those of the other implementations of gRPC.
+fn is_of_size(message: &str) -> bool {
+    message.contains("message length too large") || message.contains("message larger than max")
 }
 
 fn innermost(error: &(dyn Error + 'static)) -> String {

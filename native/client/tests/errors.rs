@@ -37,7 +37,7 @@ fn expected(code: Code) -> CallError {
         Code::DeadlineExceeded => CallError::DeadlineExceeded,
         Code::Unimplemented => CallError::Unimplemented("as it says".to_owned()),
         Code::Unavailable => CallError::WorkerExited,
-        Code::OutOfRange | Code::ResourceExhausted => CallError::TooLarge("as it says".to_owned()),
+        Code::ResourceExhausted => CallError::Busy,
         code => CallError::Protocol(format!("as it says (gRPC {code:?})")),
     }
 }
@@ -97,6 +97,18 @@ fn a_status_made_on_this_side_is_known_by_its_cause() {
     let mut status = Status::out_of_range(limit);
     status.set_source(Arc::new(refused()));
     assert_eq!(CallError::from(status), CallError::TooLarge(limit.to_owned()));
+}
+
+#[test]
+fn a_message_above_the_limit_of_any_peer_is_too_large() {
+    for (code, text) in [
+        (Code::OutOfRange, "Error, decoded message length too large: found 9 bytes"),
+        (Code::ResourceExhausted, "Received message larger than max (9 vs. 8)"),
+        (Code::ResourceExhausted, "CLIENT: Sent message larger than max (9 vs. 8)"),
+    ] {
+        let error = CallError::from(Status::new(code, text));
+        assert_eq!(error, CallError::TooLarge(text.to_owned()));
+    }
 }
 
 #[test]

@@ -590,13 +590,22 @@ fn a_full_lane_says_that_it_is_busy() {
 }
 
 #[test]
+fn a_lane_says_nothing_of_credit() {
+    frozen(async {
+        let connection = Peer::start().connection();
+        let (_lane, _task) = open(&connection);
+        assert!(!connection.peer_keeps_credit());
+        connection.rely_on_credit();
+        assert!(connection.peer_keeps_credit());
+    });
+}
+
+#[test]
 fn a_lane_is_opened_once() {
     frozen(async {
         let mut peer = Peer::start();
         let connection = peer.connection();
-        assert!(!connection.peer_keeps_credit());
         let (_lane, _task) = open(&connection);
-        assert!(connection.peer_keeps_credit());
         assert!(connection.open_lane().is_none());
         let _other = Other::accept(&mut peer).await;
         round_trip(&connection).await;

@@ -123,7 +123,7 @@ async fn read(
             Some(Message::Chunk(chunk)) => {
                 inbox.room().await;
                 if !inbox.put(chunk.chunk) {
-                    return Err(Status::resource_exhausted("more chunks than the window"));
+                    return Err(Status::invalid_argument("more chunks than the window"));
                 }
             }
             Some(Message::Ack(chunks)) => outbox.acknowledge(chunks as usize),

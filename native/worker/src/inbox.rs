@@ -124,7 +124,8 @@ impl Inbox {
     fn tell_handler(&self, mut state: MutexGuard<'_, State>) {
         let on_ready = state.on_ready.take();
         drop(state);
-        self.arrived.notify_one();
+        // A handler may read on several threads, and all of them are to hear of the end.
+        self.arrived.notify_all();
         if let Some(on_ready) = on_ready {
             on_ready();
         }

@@ -27,6 +27,7 @@ mod msgpack;
 mod outbox;
 mod process;
 mod request;
+mod reset;
 mod response;
 mod server;
 mod service;

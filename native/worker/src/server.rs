@@ -27,6 +27,7 @@ use crate::calls::Calls;
 use crate::dispatcher::Dispatcher;
 use crate::errands::Errands;
 use crate::handlers::Handlers;
+use crate::reset::HearingResets;
 use crate::service::Bridge;
 use crate::worker::Worker;
 use crate::{control, inject, process};
@@ -192,7 +193,7 @@ async fn run(
         .layer(tonic::service::InterceptorLayer::new(move |request| {
             authorize(request, expected.as_deref())
         }))
-        .add_service(bridge)
+        .add_service(HearingResets(bridge))
         .add_service(health)
         .add_service(reflection);
     let mut serving = pin!(async {

@@ -505,6 +505,27 @@ async def total_fail_async(chunks, n: int):
 
 
 @client_stream
+def shared_input(chunks, readers: int, beacon: int):
+    """Reads its input on several threads, which all wait for more."""
+    link = Beacon(beacon)
+    counts = []
+
+    def read():
+        count = 0
+        link.tell("reading")
+        for _ in chunks:
+            count += 1
+        counts.append(count)
+
+    threads = [threading.Thread(target=read) for _ in range(readers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"counts": counts}
+
+
+@client_stream
 def stepwise(chunks, beacon: int):
     """Takes a chunk, tells of it, and waits for the test's word before the next."""
     link = Beacon(beacon)

@@ -1,4 +1,4 @@
-"""The native worker as a peer sees it that speaks gRPC by itself: the lane, and its end."""
+"""The native worker as another implementation of gRPC sees it."""
 
 import json
 import os
@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).parent.parent / "grpc_bridge.py"
 
 HANDLERS = """
 import threading
-from snakepit_bridge import Context, command
+from snakepit_bridge import Cancelled, Context, client_stream, command
 
 kept = []
 held = threading.Event()
@@ -47,7 +47,26 @@ def await_held():
 def keep(ctx: Context):
     kept.append(ctx)
     return {}
+
+
+@client_stream
+def tell_end(chunks, read: str, ended: str):
+    end = "complete"
+    try:
+        next(chunks)
+        open(read, "w").close()
+        for _ in chunks:
+            pass
+    except Cancelled:
+        end = "gone"
+    with open(ended, "w") as fifo:
+        fifo.write(end)
+    return {}
 """
+
+
+def encode(args):
+    return {name: json.dumps(value).encode() for name, value in args.items()}
 
 
 class Worker:
@@ -74,8 +93,7 @@ class Worker:
         self.replies = self.stub.Lane(iter(self._requests.get, None))
 
     def call(self, id, command, **args):
-        entries = {name: json.dumps(value).encode() for name, value in args.items()}
-        request = pb.ExecuteRequest(command=command, args=entries, codec=pb.CODEC_JSON)
+        request = pb.ExecuteRequest(command=command, args=encode(args))
         self._requests.put(pb.LaneRequest(id=id, execute=request))
 
     def cancel(self, id):
@@ -111,10 +129,19 @@ class Fifo:
     def release(self):
         open(self.path, "w").close()
 
+    def read(self):
+        with open(self.path) as end:
+            return end.read()
+
 
 @pytest.fixture
-def fifo(tmp_path):
-    return Fifo(tmp_path / "fifo")
+def fifos(tmp_path):
+    return [Fifo(tmp_path / name) for name in ("a", "b")]
+
+
+@pytest.fixture
+def fifo(fifos):
+    return fifos[0]
 
 
 @pytest.fixture
@@ -181,3 +208,20 @@ def test_the_last_call_before_the_end_is_answered(start, fifo, _):
     fifo.release()
     assert worker.reply() == 1
     assert worker.process.wait(LIMIT) == 0
+
+
+@pytest.mark.parametrize("end", ["complete", "gone"])
+def test_a_reset_is_not_the_end_of_the_input(start, fifos, end):
+    worker = start()
+    reads, ends = fifos
+    for _ in range(20):
+        requests = Queue()
+        args = encode({"read": reads.path, "ended": ends.path})
+        requests.put(pb.StreamRequest(start=pb.StreamStart(command="tell_end", args=args)))
+        requests.put(pb.StreamRequest(chunk=pb.StreamChunk(chunk=encode({"n": 1}))))
+        call = worker.stub.ExecuteClientStream.future(iter(requests.get, None))
+        reads.read()
+        if end == "gone":
+            call.cancel()
+        requests.put(None)
+        assert ends.read() == end
