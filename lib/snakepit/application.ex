@@ -4,14 +4,17 @@ defmodule Snakepit.Application do
 
   use Application
 
-  alias Snakepit.{Config, Pool}
+  alias Snakepit.{Config, Jobs, Pool}
 
   @supervisor Snakepit.Supervisor
 
   @impl true
   def start(_type, _args) do
     pools = for options <- Config.pools_from_env(), do: {Pool, options}
-    Supervisor.start_link([Pool.Succession | pools], strategy: :one_for_one, name: @supervisor)
+    # Stopped in reverse, so that running jobs may finish while there are pools.
+    jobs = {Jobs, Application.get_env(:snakepit, :jobs, [])}
+    children = [Pool.Succession, Jobs.Progress] ++ pools ++ [jobs]
+    Supervisor.start_link(children, strategy: :one_for_one, name: @supervisor)
   end
 
   @doc """

@@ -248,7 +248,7 @@ defmodule Snakepit.Config do
 
   @where "Snakepit.Pool"
   @env_keys [:adapter_module, :adapters, :pool_config, :grpc_config]
-  @known_env @env_keys ++ [:pools, :worker_init_timeout, :fallback_adapter]
+  @known_env @env_keys ++ [:jobs, :pools, :worker_init_timeout, :fallback_adapter]
 
   @doc """
   Checks pool options and fills in the defaults. Raises `ArgumentError` on bad ones. Of several

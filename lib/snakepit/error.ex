@@ -20,6 +20,10 @@ defmodule Snakepit.Error do
   | `:worker_busy` | the worker takes no more calls at the moment |
   | `:draining` | the pool is shutting down |
   | `:pool_not_found` | no pool runs under this name |
+  | `:not_found` | there is no such job, see `Snakepit.Jobs` |
+  | `:expired` | the job has finished, and is kept no longer |
+  | `:job_finished` | the job has ended already, and cannot be canceled |
+  | `:too_many_jobs` | as many jobs wait as may; nothing ran |
 
   What carries data is this exception struct. Its `kind` is one of
 
@@ -50,6 +54,10 @@ defmodule Snakepit.Error do
           | :worker_busy
           | :draining
           | :pool_not_found
+          | :not_found
+          | :expired
+          | :job_finished
+          | :too_many_jobs
 
   @typedoc "Kinds of errors that carry data."
   @type kind ::
@@ -110,10 +118,23 @@ defmodule Snakepit.Error do
       "The worker takes no more calls at the moment. Try again, or raise :max_concurrent_streams.",
     draining: "The pool is shutting down and takes no new calls.",
     pool_not_found:
-      "No pool runs under this name. Start one with {Snakepit.Pool, name: ...} in a supervision tree, or configure :snakepit."
+      "No pool runs under this name. Start one with {Snakepit.Pool, name: ...} in a supervision tree, or configure :snakepit.",
+    not_found: "There is no job of this id. It was never submitted here, or it was deleted.",
+    expired:
+      "The job has finished and is kept no longer. Read results earlier, or raise :retain_count, :retain_bytes or :retain_ms.",
+    job_finished: "The job has ended already, and cannot be canceled.",
+    too_many_jobs:
+      "As many jobs wait as may, and nothing ran. Try again later, or raise :max_queued_jobs."
   }
   @conditions Map.keys(@sentences)
-  @retryable [:queue_timeout, :pool_saturated, :grpc_unavailable, :worker_exited, :worker_busy]
+  @retryable [
+    :queue_timeout,
+    :pool_saturated,
+    :grpc_unavailable,
+    :worker_exited,
+    :worker_busy,
+    :too_many_jobs
+  ]
 
   @doc """
   Every condition that can stand as a plain atom behind `:error`.

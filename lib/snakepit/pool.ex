@@ -258,6 +258,7 @@ defmodule Snakepit.Pool do
   defp with_lease(pool, target, request, fun) do
     with {:ok, lease} <- checkout(pool, target, request) do
       try do
+        if request.on_lease, do: request.on_lease.()
         lease |> fun.() |> Lease.note(lease)
       after
         Lease.release(lease)

@@ -42,13 +42,14 @@ defmodule Snakepit.Request do
   alias Snakepit.{Error, Schema}
 
   @enforce_keys [:command, :args]
-  defstruct [:command, :args, :started_at] ++
+  defstruct [:command, :args, :started_at, :on_lease] ++
               for({key, spec} <- @options, do: {key, spec[:default]})
 
   @type t :: %__MODULE__{
           command: String.t(),
           args: map(),
           started_at: integer(),
+          on_lease: (-> term()) | nil,
           timeout: timeout() | nil,
           pool: atom(),
           session_id: String.t() | nil,

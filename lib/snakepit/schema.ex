@@ -18,6 +18,7 @@ defmodule Snakepit.Schema do
           | :fraction
           | :env
           | :metadata
+          | :map
           | {:list, type()}
           | {:in, [term()]}
           | {:or, [type()]}
@@ -150,6 +151,7 @@ defmodule Snakepit.Schema do
   defp cast(:module, v) when is_atom(v) and not is_nil(v) and not is_boolean(v), do: {:ok, v}
   defp cast(:port, v) when is_integer(v) and v in 1..65_535, do: {:ok, v}
   defp cast(:fraction, v) when is_number(v) and v >= 0 and v <= 1, do: {:ok, v}
+  defp cast(:map, v) when is_map(v) and not is_struct(v), do: {:ok, v}
   defp cast({:in, values}, v), do: if(v in values, do: {:ok, v}, else: :error)
 
   defp cast({:list, type}, v) when is_list(v) do
@@ -195,6 +197,7 @@ defmodule Snakepit.Schema do
   defp expected(:fraction), do: "a number from 0 to 1"
   defp expected(:env), do: "names and values as strings"
   defp expected(:metadata), do: "a map of strings"
+  defp expected(:map), do: "a map"
   defp expected({:list, type}), do: "a list, each #{expected(type)}"
   defp expected({:in, values}), do: "one of " <> Enum.map_join(values, ", ", &inspect/1)
   defp expected({:or, types}), do: Enum.map_join(types, " or ", &expected/1)

@@ -1,10 +1,11 @@
 defmodule Snakepit.Worker.Log do
   @moduledoc false
-  # Passes on what a worker writes to Logger, in the name of the process that calls it: its metadata
+  # Passes on what a worker writes: to Logger, in the name of the process that calls it: its metadata
   # has the worker's id.
 
   require Logger
 
+  alias Snakepit.Jobs.Progress
   alias Snakepit.Worker.Output
 
   @levels Map.new(~w(debug info warning error critical)a, &{to_string(&1), &1})
@@ -18,6 +19,7 @@ defmodule Snakepit.Worker.Log do
     Logger.log(level, message, metadata(event))
   end
 
+  def item({:control, %{"event" => "progress"} = event}), do: Progress.report(event)
   def item({:control, event}), do: Logger.debug("unknown control line: #{inspect(event)}")
 
   defp metadata(event) do

@@ -129,6 +129,7 @@ impl CallState {
         if let Run::Thread { ident, stuck: true } = self.over() {
             inject::clear(py, ident);
         }
+        self.head.end_reports(py);
     }
 
     /// Nobody works for the call any more: its handler has ended, or will never begin.

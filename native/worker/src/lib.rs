@@ -26,6 +26,7 @@ mod lane;
 mod msgpack;
 mod outbox;
 mod process;
+mod reports;
 mod request;
 mod reset;
 mod response;

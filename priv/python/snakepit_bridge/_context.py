@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from ._exceptions import Cancelled, SessionNotFound
+from ._progress import report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +97,14 @@ class Context:
         """Seconds until the caller gives up, at least 0.0; None if it waits for ever."""
         deadline = self._call.deadline
         return None if deadline is None else max(0.0, deadline - monotonic())
+
+    def progress(self, fraction: float, message: str | None = None) -> None:
+        """Says how far the handler is, from 0 to 1: who watches the job sees it.
+
+        Free to be called often: of more than a hundred calls a second some are not passed on.
+        Without a job nobody listens. Raises ValueError if ``fraction`` is no number from 0 to 1.
+        """
+        report(self._call.request_id, fraction, message)
 
     @property
     def cancelled(self) -> bool:

@@ -67,7 +67,7 @@ def _transport(options: Options) -> Transport | None:
 
 def _connect_output(transport: Transport) -> None:
     """Has lines leave whole and at once, and passes on what is logged."""
-    from ._logs import forward
+    from . import _logs, _progress
 
     # Unbuffered, as the parent starts us, a line and its end are two writes: those of other
     # threads would come in between.
@@ -81,7 +81,8 @@ def _connect_output(transport: Transport) -> None:
         found: str | None = transport.current_request_id() if call is None else call.request_id
         return found
 
-    forward(transport.tell_parent, request_id)
+    _logs.forward(transport.tell_parent, request_id)
+    _progress.forward(transport.tell_parent)
 
 
 def _start(options: Options) -> Dispatcher | None:

@@ -7,6 +7,7 @@ from _thread import allocate_lock, get_ident
 from threading import Thread
 from time import monotonic
 
+from .._progress import end_reports
 from . import _inject
 from ._timer import Timer
 
@@ -36,6 +37,7 @@ class Call:
         "_holds",
         "_ident",
         "_lock",
+        "_reports_over",
         "_runner",
         "_state",
         "_stuck",
@@ -76,6 +78,7 @@ class Call:
         # It is cancelled and has not given its thread back.
         self._stuck = False
         self._holds = 1
+        self._reports_over = False
 
     @property
     def cancelled(self) -> bool:
@@ -131,6 +134,9 @@ class Call:
                 _inject.clear(self._ident)
                 self._stuck = False
                 self._calls.stuck.discard(self)
+            told, self._reports_over = self._reports_over, True
+        if not told:
+            end_reports(self.request_id, self.metadata)
 
     def cancel(self) -> None:
         """Stops the call; its peer waits for nothing any more. Does not block."""

@@ -1,0 +1,138 @@
+defmodule Snakepit.Jobs.Runner do
+  @moduledoc false
+  # The process in which one job runs: its call, as any other caller would make it. To
+  # kill it is to cancel the call.
+
+  alias Snakepit.{Adapter, Error, Pool, Request}
+  alias Snakepit.Jobs.{Board, Progress, Results, Server}
+
+  @doc """
+  Starts the work. The runner ends with a reason of which `outcome/1` makes the final state.
+  """
+  @spec start(Board.t(), Results.t(), Server.order()) :: {pid(), reference()}
+  def start(board, results, order) do
+    :erlang.spawn_opt(fn -> exit({:shutdown, run(board, results, order)}) end, [:link, :monitor])
+  end
+
+  @doc """
+  The state in which a job ends, and why.
+  """
+  @spec outcome(term()) :: {String.t(), Error.reason() | nil}
+  def outcome({:shutdown, :ok}), do: {"completed", nil}
+  def outcome({:shutdown, {:error, :worker_timeout}}), do: {"expired", :worker_timeout}
+  def outcome({:shutdown, {:error, reason}}), do: {"failed", reason}
+
+  def outcome(crash) do
+    message = "The job crashed in Snakepit: #{inspect(crash)}"
+    {"failed", %Error{kind: :protocol, message: message}}
+  end
+
+  defp run(board, results, %{id: id, options: options} = order) do
+    Progress.register(id, board.server)
+
+    with {:ok, request} <- request(order, board.config),
+         {:ok, pool} <- Pool.fetch_or_start(request.pool) do
+      request = %{request | on_lease: fn -> Server.started(board.server, id) end}
+      run(options.stream, pool, request, {board, results, id})
+    end
+  end
+
+  defp request(%{id: id, command: command, args: args, options: options}, config) do
+    # The queue of the jobs is where they wait; that of the pool is only for its last step.
+    opts = [
+      request_id: id,
+      queue_timeout: :infinity,
+      pool: options.pool,
+      timeout: options.timeout || config.job_timeout,
+      # Has the worker tell when the handler has nothing more to say of its progress.
+      metadata: Map.put(options.metadata, "snakepit-job", "1")
+    ]
+
+    session = if options.session_id, do: [session_id: options.session_id], else: []
+    Request.new(command, args, opts ++ session)
+  end
+
+  defp run(true, pool, request, job), do: stream(pool, request, job)
+  defp run(false, pool, request, job), do: call(pool, request, job)
+
+  defp run(:auto, pool, request, job) do
+    case call(pool, request, job) do
+      # Refused before anything ran.
+      {:error, %Error{kind: :invalid_arguments, message: message}} = refused ->
+        if message =~ "call it with execute_stream" do
+          hear_out({:ok, refused}, pool, request)
+          stream(pool, %{request | on_lease: nil}, job)
+        else
+          refused
+        end
+
+      result ->
+        result
+    end
+  end
+
+  defp call(pool, request, {board, results, id}) do
+    with {:ok, value} <- pool |> Pool.execute_on(:any, request) |> hear_out(pool, request) do
+      {key, rows, rest} = split(value)
+      Board.put_value(board, id, {key, rest})
+      Enum.each(rows, &Results.append(results, &1))
+      if too_large?(board, results), do: {:error, too_large(board, request)}, else: :ok
+    end
+  end
+
+  # What the handler has reported comes another way than its answer, and may be slower.
+  defp hear_out(result, %{config: %{adapter: adapter}}, %{request_id: id}) do
+    if heard?(result) and Adapter.own_worker?(adapter), do: Progress.await_end(id)
+    result
+  end
+
+  defp heard?(:ok), do: true
+  defp heard?({:ok, _value}), do: true
+  defp heard?({:error, %Error{kind: :python}}), do: true
+  defp heard?(_not_answered), do: false
+
+  defp split(%{"rows" => rows} = value) when is_list(rows),
+    do: {"rows", rows, Map.delete(value, "rows")}
+
+  # In an order that is the same whoever asks.
+  defp split(%{"counts" => counts} = value) when is_map(counts),
+    do: {"counts", Enum.sort(counts), Map.delete(value, "counts")}
+
+  defp split(value), do: {nil, [], value}
+
+  defp stream(pool, request, {board, results, id}) do
+    Board.put_value(board, id, {"rows", %{}})
+    full = make_ref()
+
+    result =
+      Pool.stream_on(pool, :any, request, fn chunk ->
+        append(chunk, board, results, id)
+        if too_large?(board, results), do: throw(full), else: :ok
+      end)
+
+    hear_out(result, pool, request)
+  catch
+    full when is_reference(full) -> {:error, too_large(board, request)}
+  end
+
+  defp append(%{"is_final" => true, "error" => _}, _board, _results, _id), do: :ok
+  defp append(%{"is_final" => true} = chunk, _b, _r, _id) when map_size(chunk) == 1, do: :ok
+
+  defp append(chunk, board, results, id) do
+    Results.append(results, Map.delete(chunk, "is_final"))
+    Board.ring_for_rows(board, id, results)
+  end
+
+  defp too_large?(board, results), do: Results.bytes(results) > board.config.max_result_bytes
+
+  defp too_large(board, request) do
+    %Error{
+      kind: :too_large,
+      command: request.command,
+      request_id: request.request_id,
+      message:
+        "The results of the job take more than #{board.config.max_result_bytes} bytes. Raise " <>
+          ":max_result_bytes, or have the command write them elsewhere."
+    }
+  end
+end
