@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-quick docs clean install-grpc proto-python dev-setup
+.PHONY: help setup demo test check format bench bench-quick docs clean install-grpc proto-python dev-setup setup-js
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -7,12 +7,15 @@ help: ## List the targets
 setup: ## Install and build what is missing; at once when nothing is
 	@scripts/setup --extras dev
 
+setup-js: ## Install what JavaScript workers need, with npm
+	@scripts/setup-js
+
 demo: ## Watch Snakepit at work
 	@scripts/setup
 	@scripts/fetch-example-data
 	@mix run examples/demo.exs
 
-test: ## Run the tests of all three languages
+test: ## Run the tests of all languages
 	@scripts/test
 
 check: ## Everything that must hold before a commit: formats, warnings, types, tests
@@ -32,7 +35,7 @@ docs: ## Write the API documentation to doc/
 	@scripts/docs
 
 clean: ## Remove all that was built
-	@rm -rf _build .venv doc priv/native priv/python/snakepit_bridge/_native*
+	@rm -rf _build .venv doc priv/native priv/python/snakepit_bridge/_native* priv/js/node_modules
 	@find priv/python -name __pycache__ -prune -exec rm -rf {} +
 
 # The names the user's guide knows.

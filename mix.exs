@@ -140,8 +140,9 @@ defmodule Snakepit.MixProject do
     [
       licenses: ["Apache-2.0"],
       links: %{},
-      files: ~w(lib native proto priv/python mix.exs .formatter.exs README.md CHANGELOG.md),
-      exclude_patterns: [~r/__pycache__/, ~r/\.so$/, ~r/^native\/target/]
+      files:
+        ~w(lib native proto priv/python priv/js mix.exs .formatter.exs README.md CHANGELOG.md),
+      exclude_patterns: [~r/__pycache__/, ~r/\.so$/, ~r/^native\/target/, ~r/node_modules/]
     ]
   end
 

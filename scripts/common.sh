@@ -23,6 +23,15 @@ stage() {
 
 in_native() { (cd native && PYO3_PYTHON="$OLDPWD/.venv/bin/python" "$@"); }
 in_python() { (cd priv/python && PATH="$OLDPWD/.venv/bin:$PATH" "$@"); }
+in_js() { (cd priv/js && "$@"); }
+
+has_node() {
+  command -v npm >/dev/null 2>&1 && command -v node >/dev/null 2>&1 &&
+    node -e '
+      const [major, minor] = process.versions.node.split(".").map(Number);
+      process.exit(major > 18 || (major === 18 && minor >= 19) ? 0 : 1);
+    '
+}
 
 # What ruff looks after, seen from priv/python.
 python=(. ../../bench ../../examples ../../test)

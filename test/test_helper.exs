@@ -1,1 +1,1 @@
-ExUnit.start()
+ExUnit.start(Snakepit.Test.Node.exclude())

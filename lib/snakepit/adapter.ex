@@ -5,6 +5,7 @@ defmodule Snakepit.Adapter do
   | adapter | workers | protocol | streams |
   |---|---|---|---|
   | `Snakepit.Adapters.GRPCPython` (the default) | Python | gRPC | yes |
+  | `Snakepit.Adapters.GRPCJavaScript` | Node.js | gRPC | yes |
   | `Snakepit.Adapters.GenericPythonMsgpack` | Python | MessagePack through pipes | no |
   | `Snakepit.Adapters.GenericPythonV2` | Python | JSON through pipes | no |
 
@@ -131,6 +132,12 @@ defmodule Snakepit.Adapter do
   @callback transports() :: [:native | :grpcio]
 
   @doc """
+  The option of the pool that says how the program is started: `executable`, `env`, `args` and so on.
+  `:python` if not defined.
+  """
+  @callback runtime() :: :python | :javascript
+
+  @doc """
   The TCP port for the next process.
   """
   @callback get_port() :: :inet.port_number()
@@ -166,6 +173,7 @@ defmodule Snakepit.Adapter do
                       codec: 0,
                       supported_commands: 0,
                       transports: 0,
+                      runtime: 0,
                       get_port: 0,
                       init_grpc_connection: 1,
                       grpc_execute: 4,

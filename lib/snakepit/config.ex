@@ -15,6 +15,18 @@ defmodule Snakepit.Config do
     args: [type: {:list, :string}, default: [], doc: "more arguments for the worker script"]
   ]
 
+  @javascript [
+    executable: [type: :string, doc: "Node.js"],
+    path: [type: {:list, :string}, default: [], doc: "directories to look for modules in"],
+    modules: [
+      type: {:list, :string},
+      default: [],
+      doc: "modules with handlers, imported at start: files, or installed packages"
+    ],
+    env: [type: :env, default: %{}, doc: "environment variables"],
+    args: [type: {:list, :string}, default: [], doc: "more arguments for the worker script"]
+  ]
+
   @health [
     interval: [type: :milliseconds, default: 5_000, doc: "time between two checks"],
     timeout: [type: :milliseconds, default: 2_000, doc: "time for one answer"],
@@ -110,6 +122,11 @@ defmodule Snakepit.Config do
     ],
     port_range: [type: :pos_integer, default: 100, doc: "how many ports from `:base_port` on"],
     python: [type: {:keyword, @python}, default: [], doc: "how Python is started, see below"],
+    javascript: [
+      type: {:keyword, @javascript},
+      default: [],
+      doc: "the same for `Snakepit.Adapters.GRPCJavaScript`, see below"
+    ],
     health: [type: {:keyword, @health}, default: [], doc: "how workers are watched"],
     recycle: [
       type: {:or, [{:in, [false]}, {:keyword, @recycle}]},
@@ -147,6 +164,10 @@ defmodule Snakepit.Config do
   ## The `:python` option
 
   #{Snakepit.Schema.docs(@python)}
+
+  ## The `:javascript` option
+
+  #{Snakepit.Schema.docs(@javascript)}
 
   ## The `:health` option
 
@@ -237,6 +258,13 @@ defmodule Snakepit.Config do
             threads: pos_integer() | nil,
             args: [String.t()]
           },
+          javascript: %{
+            executable: String.t() | nil,
+            path: [String.t()],
+            modules: [String.t()],
+            env: %{String.t() => String.t()},
+            args: [String.t()]
+          },
           health: map(),
           recycle: false | map(),
           session_affinity: :hint | :strict_queue | :strict_fail_fast,
@@ -293,6 +321,15 @@ defmodule Snakepit.Config do
         transport: transport,
         base_port: if(protocol == :grpc, do: config.base_port)
     }
+  end
+
+  @doc """
+  How the program of the workers is started: `:python` or `:javascript`, with that option.
+  """
+  @spec runtime(t()) :: {:python | :javascript, map()}
+  def runtime(%__MODULE__{adapter: adapter} = config) do
+    option = Adapter.call(adapter, :runtime, [], :python)
+    {option, Map.fetch!(config, option)}
   end
 
   defp transports(adapter), do: Adapter.call(adapter, :transports, [], [:native])

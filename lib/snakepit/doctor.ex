@@ -4,7 +4,7 @@ defmodule Snakepit.Doctor do
   # mends it, a command where there is one.
 
   alias Snakepit.Config
-  alias Snakepit.Doctor.{Python, System, Toolchain}
+  alias Snakepit.Doctor.{JavaScript, Python, System, Toolchain, Worker}
 
   @type result :: {:ok, String.t()} | {:error, problem :: String.t(), mend :: String.t()}
   @type check :: {name :: String.t(), (-> result())}
@@ -26,7 +26,8 @@ defmodule Snakepit.Doctor do
   end
 
   defp checks_for([first | _] = configs) do
-    pythons = Enum.uniq_by(configs, &{&1.adapter, &1.python.executable})
+    programs = Enum.uniq_by(configs, &{&1.adapter, elem(Config.runtime(&1), 1).executable})
+    {pythons, nodes} = Enum.split_with(programs, &match?({:python, _}, Config.runtime(&1)))
 
     [
       {"Elixir", fn -> Toolchain.elixir(Elixir.System.version()) end},
@@ -36,12 +37,14 @@ defmodule Snakepit.Doctor do
     ] ++
       Enum.map(pythons, &{"Python", fn -> Python.interpreter(&1) end}) ++
       Enum.map(pythons, &{"snakepit_bridge", fn -> Python.bridge(&1) end}) ++
+      Enum.map(nodes, &{"Node.js", fn -> JavaScript.node(&1) end}) ++
+      Enum.map(nodes, &{"snakepit-bridge", fn -> JavaScript.bridge(&1) end}) ++
       [{"Socket directory", fn -> System.socket_directory(first) end}] ++
       for(%{base_port: port} = config when port != nil <- configs, do: ports(config)) ++
       [
         {"Open files", fn -> System.open_files(configs) end},
         {"Processes", fn -> System.processes(configs) end}
-      ] ++ Enum.map(pythons, &{"A worker", fn -> Python.worker(&1) end})
+      ] ++ Enum.map(programs, &{"A worker", fn -> Worker.check(&1) end})
   end
 
   defp ports(config), do: {"Ports of #{inspect(config.name)}", fn -> System.ports(config) end}

@@ -3,7 +3,7 @@ defmodule Snakepit.DoctorTest do
   use ExUnit.Case, async: false
 
   alias Snakepit.{Config, Doctor}
-  alias Snakepit.Doctor.{Python, Toolchain}
+  alias Snakepit.Doctor.{JavaScript, Python, Toolchain}
 
   @moduletag :capture_log
   # Each run of mix is a VM of its own.
@@ -17,6 +17,13 @@ defmodule Snakepit.DoctorTest do
     File.write!(path, "#!/bin/sh\necho '#{says}'\nexit #{status}\n")
     File.chmod!(path, 0o755)
     path
+  end
+
+  defp with_node(executable) do
+    Config.new!(
+      adapter: Snakepit.Adapters.GRPCJavaScript,
+      javascript: [executable: executable]
+    )
   end
 
   defp with_python(path), do: Config.new!(python: [executable: path])
@@ -100,9 +107,39 @@ defmodule Snakepit.DoctorTest do
 
     test "that no worker comes up, and why", %{tmp_dir: directory} do
       broken = program(directory, "broken", "no room for a worker", 3)
-      assert {:error, message, _mend} = Python.worker(with_python(broken))
+      assert {:error, message, _mend} = Doctor.Worker.check(with_python(broken))
       assert message =~ "ended with status 3 before it was ready"
       assert message =~ "no room for a worker"
+    end
+  end
+
+  describe "of JavaScript it says" do
+    test "that Node.js is missing, broken or too old", %{tmp_dir: directory} do
+      missing = with_node(Path.join(directory, "none"))
+      assert {:error, message, "install Node.js 18.19.0 or newer"} = JavaScript.node(missing)
+      assert message =~ "names a program that does not exist"
+
+      old = program(directory, "old", "v16.20.0")
+      assert {:error, message, _mend} = JavaScript.node(with_node(old))
+      assert message == "#{old} is 16.20.0: 18.19.0 is needed"
+
+      assert {:ok, "20.1.0, " <> _path} =
+               JavaScript.node(with_node(program(directory, "new", "v20.1.0")))
+    end
+
+    test "that its packages are missing", %{tmp_dir: directory} do
+      broken = program(directory, "broken", "Cannot find package", 1)
+      assert {:error, "Cannot find package", mend} = JavaScript.bridge(with_node(broken))
+      assert mend =~ ~r"^npm ci --omit=dev in .*/priv/js$"
+      assert {:error, _message, ^mend} = Doctor.Worker.check(with_node(broken))
+    end
+
+    @tag :javascript
+    test "that a worker answers" do
+      config = Config.new!(adapter: Snakepit.Adapters.GRPCJavaScript)
+      assert {:ok, _version} = JavaScript.node(config)
+      assert {:ok, "0.1.0"} = JavaScript.bridge(config)
+      assert {:ok, "starts and answers, in " <> _ms} = Doctor.Worker.check(config)
     end
   end
 

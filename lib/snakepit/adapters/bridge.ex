@@ -3,7 +3,7 @@ defmodule Snakepit.Adapters.Bridge do
   # Snakepit's own Python worker: which interpreter, which script, and the arguments that
   # `grpc_bridge.py --help` explains.
 
-  alias Snakepit.{Adapter, Error}
+  alias Snakepit.{Adapter, Config, Error}
   alias Snakepit.Worker.Address
 
   @no_session_limit 2_147_483_647
@@ -21,9 +21,15 @@ defmodule Snakepit.Adapters.Bridge do
   The arguments of a worker that serves by `transport`.
   """
   @spec args(Adapter.worker(), atom()) :: [String.t()]
-  def args(%{id: id, address: address, config: config}, transport) do
-    transport(transport) ++
-      Address.args(address) ++ limits(config, id) ++ imports(config.python) ++ config.python.args
+  def args(worker, transport), do: transport(transport) ++ args(worker)
+
+  @doc """
+  The arguments of every worker that is like Snakepit's own, in whatever language.
+  """
+  @spec args(Adapter.worker()) :: [String.t()]
+  def args(%{id: id, address: address, config: config}) do
+    {_option, runtime} = Config.runtime(config)
+    Address.args(address) ++ limits(config, id) ++ imports(runtime) ++ runtime.args
   end
 
   defp transport(:native), do: []
@@ -44,9 +50,9 @@ defmodule Snakepit.Adapters.Bridge do
     |> Enum.flat_map(fn {name, value} -> [option(name), to_string(value)] end)
   end
 
-  defp imports(python) do
-    Enum.flat_map(python.path, &["--path", Path.expand(&1)]) ++
-      Enum.flat_map(python.modules, &["--module", &1])
+  defp imports(runtime) do
+    Enum.flat_map(runtime.path, &["--path", Path.expand(&1)]) ++
+      Enum.flat_map(runtime.modules, &["--module", &1])
   end
 
   defp option(name), do: "--" <> (name |> to_string() |> String.replace("_", "-"))

@@ -1,8 +1,8 @@
 defmodule Snakepit.Doctor.Python do
   @moduledoc false
-  # The interpreter of the workers, the package in it, and whether a worker comes up.
+  # The interpreter of the workers, and the package in it.
 
-  alias Snakepit.{Config, Doctor, Error, Pool}
+  alias Snakepit.{Config, Doctor}
   alias Snakepit.Worker.CommandLine
 
   @oldest {3, 9}
@@ -33,51 +33,6 @@ defmodule Snakepit.Doctor.Python do
       end
     end
   end
-
-  @doc """
-  Starts a pool of one worker without the user's modules, and calls it.
-  """
-  @spec worker(Config.t()) :: Doctor.result()
-  def worker(config) do
-    name = :"snakepit_doctor_#{System.unique_integer([:positive])}"
-
-    options = [
-      name: name,
-      pool_size: 1,
-      adapter: config.adapter,
-      python: [env: config.python.env] ++ executable_option(config.python)
-    ]
-
-    # The pool is linked to whoever starts it, and may fail.
-    task = Task.async(fn -> start_and_ping(name, options) end)
-
-    case Task.yield(task, 30_000) || Task.shutdown(task) do
-      {:ok, result} -> result
-      _too_long -> {:error, "did not start within 30 s", @setup}
-    end
-  end
-
-  defp start_and_ping(name, options) do
-    Process.flag(:trap_exit, true)
-    # Mix tasks do not start the application, which would start the user's pools.
-    Pool.Succession.ensure_started()
-    started = System.monotonic_time(:millisecond)
-
-    with {:ok, pool} <- Pool.start_link(options),
-         answer = Pool.execute("ping", %{}, pool: name),
-         :ok <- Supervisor.stop(pool),
-         {:ok, _pong} <- answer do
-      {:ok, "starts and answers, in #{System.monotonic_time(:millisecond) - started} ms"}
-    else
-      {:error, reason} -> {:error, reason |> root() |> Error.message(), @setup}
-    end
-  end
-
-  defp root({:shutdown, {:failed_to_start_child, _id, reason}}), do: root(reason)
-  defp root(reason), do: reason
-
-  defp executable_option(%{executable: nil}), do: []
-  defp executable_option(%{executable: path}), do: [executable: path]
 
   defp executable(config) do
     with {:error, error} <- CommandLine.executable(config),

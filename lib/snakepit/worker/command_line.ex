@@ -22,10 +22,10 @@ defmodule Snakepit.Worker.CommandLine do
   """
   @spec build(Config.t(), String.t(), Address.t() | nil, Path.t() | nil) ::
           {:ok, t()} | {:error, Error.t()}
-  def build(%Config{adapter: adapter, python: python} = config, worker_id, address, output \\ nil) do
+  def build(%Config{adapter: adapter} = config, worker_id, address, output \\ nil) do
     with {:ok, executable} <- executable(config) do
       args = Adapter.script(adapter) ++ worker_args(config, worker_id, address)
-      env = env(python, address, output)
+      env = env(config, address, output)
       command = %__MODULE__{executable: executable, args: args, env: env}
 
       # Snakepit's own workers see to it themselves that they end with the VM.
@@ -40,17 +40,21 @@ defmodule Snakepit.Worker.CommandLine do
   The program that runs the workers.
   """
   @spec executable(Config.t()) :: {:ok, Path.t()} | {:error, Error.t()}
-  def executable(%Config{adapter: adapter, python: %{executable: nil}}),
-    do: Adapter.program(adapter)
+  def executable(%Config{adapter: adapter} = config) do
+    case Config.runtime(config) do
+      {_option, %{executable: nil}} -> Adapter.program(adapter)
+      {option, %{executable: name}} -> named(option, name)
+    end
+  end
 
-  def executable(%Config{python: %{executable: name}}) do
+  defp named(option, name) do
     case System.find_executable(name) || System.find_executable(Path.expand(name)) do
       nil ->
         {:error,
          %Error{
            kind: :worker_crashed,
            message:
-             "The pool option python: [executable: #{inspect(name)}] names a program that does not exist."
+             "The pool option #{option}: [executable: #{inspect(name)}] names a program that does not exist."
          }}
 
       path ->
@@ -61,13 +65,15 @@ defmodule Snakepit.Worker.CommandLine do
   defp worker_args(%{adapter: adapter} = config, worker_id, address) do
     if Adapter.own_worker?(adapter),
       do: adapter.worker_args(%{id: worker_id, address: address, config: config}),
-      else: Address.args(address) ++ config.python.args
+      else: Address.args(address) ++ elem(Config.runtime(config), 1).args
   end
 
-  defp env(python, address, output) do
+  defp env(config, address, output) do
+    {_option, runtime} = Config.runtime(config)
+
     %{"PYTHONUNBUFFERED" => "1"}
-    |> Map.merge(threads(python.threads))
-    |> Map.merge(python.env)
+    |> Map.merge(threads(runtime[:threads]))
+    |> Map.merge(runtime.env)
     |> Map.merge(Address.env(address))
     |> Map.merge(if output, do: %{"SNAKEPIT_OUTPUT" => output}, else: %{})
   end
