@@ -48,6 +48,17 @@ defmodule Snakepit.HandlersTest do
       assert Enum.sort(Enum.map(second, & &1["thread"])) == Enum.sort(threads)
       assert Enum.all?(second, &(&1["visits"] == 2))
     end
+
+    test "that block do not keep the rest of a burst from its threads" do
+      pool = pool(max_concurrent_streams: 4)
+
+      # Short calls in between, so that a thread may just be at it, or on its way.
+      for round <- 1..100 do
+        for _ <- 1..rem(round, 4)//1, do: run(pool, "loads")
+        calls = for _ <- 1..4, do: Task.async(fn -> run(pool, "meet", %{parties: 4}) end)
+        assert Task.await_many(calls) == List.duplicate(%{"met" => true}, 4)
+      end
+    end
   end
 
   test "async handlers share one loop, which the hooks run on as well" do

@@ -16,6 +16,9 @@ const MAX_QUEUE: usize = 4096;
 /// thread could have been woken and given the GIL.
 const HOT: Duration = Duration::from_micros(100);
 
+/// In place of the number of a thread: one that was woken or started, and has not begun its call.
+const ON_ITS_WAY: usize = usize::MAX;
+
 /// After so long a call that was left to a hot thread is given to another.
 const RECHECK: Duration = Duration::from_millis(1);
 
@@ -26,10 +29,10 @@ pub(crate) type Job = Box<dyn FnOnce(Python<'_>, u64) + Send>;
 ///
 /// Each stays attached to the interpreter for its life, so that thread-locals live and no thread
 /// state is made per call. Threads are started as calls need them, up to `capacity` and one more
-/// for each cancelled call that has not given its thread back. Under the GIL
-/// only one of them runs at a time: waking one per call would have them fight for it, so a
-/// burst of short calls is left to the thread that is at it, and only what that one does not get
-/// to within a millisecond goes to another.
+/// for each cancelled call that has not given its thread back. Under the GIL only one of them runs
+/// at a time: waking one per call would have them fight for it, so a burst of short calls is left
+/// to the thread that is at it, or on its way, and only what that one does not get to within a
+/// millisecond goes to another.
 pub(crate) struct Handlers {
     capacity: usize,
     calls: Arc<Calls>,
@@ -50,7 +53,8 @@ struct State {
     alive: usize,
     /// The last number that was given to a thread.
     number: usize,
-    /// The thread that began a call last, and when; none once it has run out of calls.
+    /// The thread that began a call last, or is about to, and when; none once it has run out of
+    /// calls.
     hot: Option<(usize, Instant)>,
     rechecking: bool,
     stopping: bool,
@@ -79,6 +83,7 @@ impl Handlers {
         let soon_back = state.hot.is_some_and(|(_, since)| since.elapsed() < HOT);
         if !soon_back {
             self.engage(&mut state);
+            state.hot = Some((ON_ITS_WAY, Instant::now()));
         } else if !state.rechecking {
             state.rechecking = true;
             let handlers = Arc::clone(self);

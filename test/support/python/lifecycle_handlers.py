@@ -41,6 +41,17 @@ def loads():
     return state
 
 
+_barriers = {}
+
+
+@command
+def meet(parties: int):
+    """Ends when as many calls as that are in it together."""
+    barrier = _barriers.setdefault(parties, threading.Barrier(parties, timeout=4))
+    barrier.wait()
+    return {"met": True}
+
+
 @command
 def visit(beacon: int = 0):
     """Counts the calls of its thread, and waits if it gets a beacon."""
