@@ -133,7 +133,8 @@ defmodule Snakepit.Adapters.ChoiceTest do
     end
 
     defp await_fallback(pool) do
-      with {:error, :grpc_unavailable} <- execute_with_fallback("ping", %{}, pool: pool),
+      with {:error, reason} when reason in [:grpc_unavailable, :worker_exited] <-
+             execute_with_fallback("ping", %{}, pool: pool),
            do: await_fallback(pool)
     end
 

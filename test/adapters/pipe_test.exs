@@ -114,13 +114,18 @@ defmodule Snakepit.Adapters.PipeTest do
         assert %{requests: 0, errors: 0} = Snakepit.get_stats(pool)
       end
 
-      test "ends its calls with :worker_exited when it ends, within 100 ms, and is replaced" do
+      test "ends its calls with :worker_exited when it ends, and is replaced" do
         pool = start(@adapter)
+        {:ok, %{"os_pid" => os_pid}} = Snakepit.execute("os_pid", %{}, pool: pool)
+        call = Task.async(fn -> Snakepit.execute("sleep", %{ms: 60_000}, pool: pool) end)
+        await_in_flight(pool, 1)
+        OsProcess.signal(os_pid, "KILL")
+        assert Task.await(call) == {:error, :worker_exited}
 
-        # What other tests do to the machine at the same time does not count.
-        assert Enum.min(for _ <- 1..3, do: killed_and_told(pool)) < 100
-        assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
-        assert %{restarts: 3, busy_slots: 0} = Snakepit.get_stats(pool)
+        # The next call waits for the next process.
+        assert {:ok, %{"os_pid" => other}} = Snakepit.execute("os_pid", %{}, pool: pool)
+        assert other != os_pid
+        assert %{restarts: 1, busy_slots: 0} = Snakepit.get_stats(pool)
       end
 
       test "keeps its session to one process" do
@@ -146,23 +151,6 @@ defmodule Snakepit.Adapters.PipeTest do
         OsProcess.await_ends(os_pids)
       end
     end
-  end
-
-  defp killed_and_told(pool) do
-    # This call waits for the next process.
-    {:ok, %{"os_pid" => os_pid}} = Snakepit.execute("os_pid", %{}, pool: pool)
-
-    call =
-      Task.async(fn ->
-        result = Snakepit.execute("sleep", %{ms: 60_000}, pool: pool)
-        {result, System.monotonic_time(:millisecond)}
-      end)
-
-    await_in_flight(pool, 1)
-    killed = System.monotonic_time(:millisecond)
-    OsProcess.signal(os_pid, "KILL")
-    assert {{:error, :worker_exited}, ended} = Task.await(call)
-    ended - killed
   end
 
   describe "a deadline" do

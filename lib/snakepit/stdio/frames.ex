@@ -32,11 +32,11 @@ defmodule Snakepit.Stdio.Frames do
   end
 
   def feed(%__MODULE__{missing: missing} = frames, data) when missing > byte_size(data),
-    do: {[], %{frames | missing: missing - byte_size(data), parts: [frames.parts | data]}}
+    do: {[], %{frames | missing: missing - byte_size(data), parts: [frames.parts, data]}}
 
   def feed(%__MODULE__{missing: missing} = frames, data) when missing > 0 do
     <<last::binary-size(missing), data::binary>> = data
-    frame = IO.iodata_to_binary([frames.parts | last])
+    frame = IO.iodata_to_binary([frames.parts, last])
     cut(%{frames | missing: 0, parts: []}, data, [{:frame, frame}])
   end
 

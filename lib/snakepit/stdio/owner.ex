@@ -12,6 +12,8 @@ defmodule Snakepit.Stdio.Owner do
   alias Snakepit.Worker.OsProcess
 
   @next_id 1
+  # What the length of a frame can say.
+  @largest 0xFFFFFFFF
 
   defstruct [:port, :worker, :channel, :frames, callers: %{}, strange: false, over: false]
 
@@ -84,6 +86,7 @@ defmodule Snakepit.Stdio.Owner do
     # Of the port's end it hears as of everything else.
     Process.flag(:trap_exit, true)
     Logger.metadata(worker_id: worker_id)
+    limit = min(limit, @largest)
     calls = :ets.new(__MODULE__, [:public, write_concurrency: true])
     state = %__MODULE__{worker: worker, frames: Frames.new(codec, limit)}
     {:ok, %{state | channel: {calls, codec, limit, worker_id}}}

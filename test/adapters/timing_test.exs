@@ -1,0 +1,52 @@
+defmodule Snakepit.Adapters.TimingTest do
+  # What other tests do to the machine at the same time does not count: these run alone.
+  use ExUnit.Case, async: false
+
+  import Snakepit.Test.PoolHelper
+
+  alias Snakepit.Test.{Adapters, OsProcess, PackedPipeAdapter, PipeAdapter}
+
+  @moduletag :capture_log
+
+  @foreign for adapter <- [PipeAdapter, PackedPipeAdapter],
+               do: %{
+                 name: inspect(adapter),
+                 options: [adapter: adapter],
+                 wait: {"sleep", %{ms: 60_000}}
+               }
+  @own for adapter <- Adapters.pipes(), do: Map.put(adapter, :wait, {"wait_async", %{}})
+
+  for %{name: name} = adapter <- @foreign ++ @own do
+    @adapter adapter
+    test "#{name}: the callers of a killed worker are told within 100 ms" do
+      pool = start_pool(@adapter.options)
+      assert Enum.min(for _ <- 1..3, do: killed_and_told(pool, @adapter.wait)) < 100
+      assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
+    end
+  end
+
+  # How long the slowest of some callers waited for the news.
+  defp killed_and_told(pool, {command, args}) do
+    # This call waits for the next process.
+    {:ok, %{"os_pid" => os_pid}} = Snakepit.execute("os_pid", %{}, pool: pool)
+
+    calls =
+      for _ <- 1..3 do
+        Task.async(fn ->
+          result = Snakepit.execute(command, args, pool: pool)
+          {result, System.monotonic_time(:millisecond)}
+        end)
+      end
+
+    await_in_flight(pool, 3)
+    killed = System.monotonic_time(:millisecond)
+    OsProcess.signal(os_pid, "KILL")
+    ended = for {{:error, :worker_exited}, ended} <- Task.await_many(calls), do: ended
+    assert length(ended) == 3
+    Enum.max(ended) - killed
+  end
+
+  defp await_in_flight(pool, count) do
+    if Snakepit.get_stats(pool).busy_slots != count, do: await_in_flight(pool, count)
+  end
+end
