@@ -189,6 +189,7 @@ defmodule Snakepit.Adapters.PipeTest do
       # What nobody waited for any more was not written; a cancel never comes before its call.
       seen = for %{"id" => id} = frame <- seen(pool), do: {frame["type"] || frame["command"], id}
       assert Enum.count(seen, &match?({"echo", _id}, &1)) < 5
+      assert Enum.count(seen, &match?({"cancel", _id}, &1)) < 5
 
       for {{"echo", id}, index} <- Enum.with_index(seen),
           do: assert(Enum.find_index(seen, &(&1 == {"cancel", id})) > index)

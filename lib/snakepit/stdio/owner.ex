@@ -49,8 +49,8 @@ defmodule Snakepit.Stdio.Owner do
   The caller does not wait for this call any more.
   """
   @spec forget(Channel.t(), non_neg_integer()) :: :ok
-  def forget(%Channel{calls: calls, writer: writer}, id) do
-    if :ets.take(calls, id) != [], do: Writer.cancel(writer, id)
+  def forget(%Channel{calls: calls} = channel, id) do
+    if :ets.take(calls, id) != [], do: Writer.cancel(channel, id)
     :ok
   rescue
     ArgumentError -> :ok

@@ -1,7 +1,8 @@
 defmodule Snakepit.Stdio.Writer do
   @moduledoc false
   # Writes what a caller could not write at once because the pipe was full: a write then suspends the
-  # process that makes it until the worker has read, which no deadline ends. Cancels go this way
+  # process that makes it until the worker has read, which no deadline ends. What waits stands in the
+  # table of the calls, from where whoever gives up takes it away. Cancels go this way
   # too, behind the requests they are for.
 
   alias Snakepit.Stdio.{Channel, Codec}
@@ -21,7 +22,8 @@ defmodule Snakepit.Stdio.Writer do
       :ok
     else
       :atomics.add(counters, @waiting, 1)
-      send(channel.writer, {:write, id, frame})
+      true = :ets.insert(channel.calls, {{:frame, id}, frame})
+      send(channel.writer, {:write, id})
       :ok
     end
   rescue
@@ -29,19 +31,18 @@ defmodule Snakepit.Stdio.Writer do
   end
 
   @doc """
-  Tells the worker that nobody waits for this call any more.
+  Nobody waits for this call any more: it is not written, or the worker is told.
   """
-  @spec cancel(pid(), non_neg_integer()) :: :ok
-  def cancel(writer, id) do
-    send(writer, {:cancel, id})
+  @spec cancel(Channel.t(), non_neg_integer()) :: :ok
+  def cancel(%Channel{calls: calls, writer: writer}, id) do
+    if :ets.take(calls, {:frame, id}) == [], do: send(writer, {:cancel, id})
     :ok
   end
 
   defp loop(port, calls, counters, codec) do
     receive do
-      {:write, id, frame} ->
-        # Whoever asked may have given up meanwhile.
-        if :ets.member(calls, id), do: Port.command(port, frame)
+      {:write, id} ->
+        for {_id, frame} <- :ets.take(calls, {:frame, id}), do: Port.command(port, frame)
         :atomics.sub(counters, @waiting, 1)
 
       {:cancel, id} ->

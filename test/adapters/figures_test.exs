@@ -1,4 +1,4 @@
-defmodule Snakepit.Adapters.TimingTest do
+defmodule Snakepit.Adapters.FiguresTest do
   # What other tests do to the machine at the same time does not count: these run alone.
   use ExUnit.Case, async: false
 
@@ -23,6 +23,24 @@ defmodule Snakepit.Adapters.TimingTest do
       assert Enum.min(for _ <- 1..3, do: killed_and_told(pool, @adapter.wait)) < 100
       assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
     end
+  end
+
+  test "what waits for a program that does not read takes no memory when nobody waits for it" do
+    pool = start_pool(adapter: PipeAdapter, health: [interval: 60_000])
+    deaf = Task.async(fn -> Snakepit.execute("deaf", %{}, pool: pool, timeout: 60_000) end)
+    await_in_flight(pool, 1)
+    args = %{data: :binary.copy("x", 1_000_000)}
+    :erlang.garbage_collect()
+    before = :erlang.memory(:binary)
+
+    for _ <- 1..100 do
+      result = Snakepit.execute("echo", args, pool: pool, timeout: 2)
+      assert result == {:error, :worker_timeout}
+    end
+
+    :erlang.garbage_collect()
+    assert :erlang.memory(:binary) - before < 50_000_000
+    Task.shutdown(deaf, :brutal_kill)
   end
 
   # How long the slowest of some callers waited for the news.
