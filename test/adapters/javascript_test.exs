@@ -5,7 +5,7 @@ defmodule Snakepit.Adapters.GRPCJavaScriptTest do
   import Snakepit.Test.StreamHelper, only: [await_free: 1, eventually: 1, eventually: 2]
 
   alias Snakepit.{Adapters.GRPCJavaScript, Error, GRPCWorker}
-  alias Snakepit.Test.{Beacon, LogTap, OsProcess, PoolHelper}
+  alias Snakepit.Test.{Beacon, LogTap, OsProcess, OtherVM, PoolHelper}
 
   @moduletag :javascript
   @moduletag :capture_log
@@ -402,6 +402,16 @@ defmodule Snakepit.Adapters.GRPCJavaScriptTest do
 
     defp pool_options do
       [name: :javascript_hooks, adapter: GRPCJavaScript, pool_size: 1, javascript: @hooks]
+    end
+
+    test "end with their VM, when it is killed, and their children with them" do
+      options = [adapter: GRPCJavaScript, javascript: @handlers, pool_size: 2]
+      vm = OtherVM.start(options)
+      {os_pids, directory} = OtherVM.await_pool(vm)
+      assert length(os_pids) == 6
+      OtherVM.signal(vm, "KILL")
+      OsProcess.await_ends([vm.os_pid | os_pids])
+      refute File.exists?(directory)
     end
 
     test "that cannot start say why" do

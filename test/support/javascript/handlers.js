@@ -1,6 +1,8 @@
 // Handlers for test/adapters/javascript_test.exs.
 
+import { spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import {
@@ -67,6 +69,11 @@ command("kill", () => process.kill(process.pid, "SIGKILL"));
 command("throw_outside", () => void setImmediate(() => {
   throw new Error("outside of any call");
 }));
+command("leave_grandchild", async () => {
+  const child = spawn("sh", ["-c", "sleep 1000 & echo $!; wait"], { stdio: ["ignore", "pipe", "inherit"] });
+  const [grandchild] = await once(child.stdout, "data");
+  return { os_pids: [process.pid, child.pid, Number(grandchild)] };
+});
 command("made", ({ key }) => ({ made: made[key] ?? 0 }));
 command("say", () => {
   console.error("an error on the console");

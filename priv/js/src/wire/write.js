@@ -151,7 +151,8 @@ export class Writer {
     this.#room(text.length * 3 + 5);
     const head = text.length < 11 ? 1 : text.length < 86 ? 2 : text.length < 21_846 ? 3 : 5;
     const { written } = utf8.encodeInto(text, this.#bytes.subarray(this.#length + head));
-    if (lacksForm(text)) throw new ValueError("a string with lone surrogates cannot be sent as UTF-8");
+    // As many bytes as units: all of it is ASCII.
+    if (written !== text.length && lacksForm(text)) throw new ValueError("a string with lone surrogates cannot be sent as UTF-8");
     const start = this.#length;
     this.#head(written, 0xa0, 32, 0xd9, 0xda, 0xdb);
     const used = this.#length - start;
