@@ -3,7 +3,7 @@
 import os
 import time
 
-from test_handlers import Beacon
+from beacon import Beacon
 
 from snakepit_bridge import Context, command, stream
 
