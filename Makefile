@@ -27,6 +27,7 @@ format: ## Format the sources of all three languages
 bench: ## Measure calls and streams, beside a bare Rust client and Python's grpcio
 	@scripts/setup --extras grpc
 	@mix run bench/run.exs
+	@mix run bench/adapters.exs
 
 bench-quick: ## The same in less than a minute
 	@BENCH_QUICK=1 $(MAKE) --no-print-directory bench

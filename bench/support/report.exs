@@ -20,24 +20,27 @@ defmodule Bench.Report do
   end
 
   @doc """
-  Snakepit over each of the others: a time below 1 and a rate above 1 are better.
+  Snakepit beside the others.
   """
-  def ratios(results) do
-    others = @systems -- [:snakepit]
-    header("Snakepit as a multiple of", Enum.map(others, &@titles[&1]))
+  def compared(results),
+    do: compared(results, Questions.rows(), :snakepit, @systems -- [:snakepit], @titles)
 
-    for row <- Questions.rows() do
-      line(row.title, Enum.map(others, &ratio(Summary.ratio(results, row, :snakepit, &1))))
-    end
+  @doc """
+  One system over each of the others, where a time below 1 and a rate above 1 are better, and then
+  the figures of all.
+  """
+  def compared(results, rows, system, others, titles) do
+    header("#{titles[system]} as a multiple of", Enum.map(others, &titles[&1]))
+
+    for row <- rows,
+        do: line(row.title, Enum.map(others, &ratio(Summary.ratio(results, row, system, &1))))
 
     IO.puts("")
-  end
+    systems = [system | others]
+    header("Figures", Enum.map(systems, &titles[&1]))
 
-  def figures(results) do
-    header("Figures", Enum.map(@systems, &@titles[&1]))
-
-    for row <- Questions.rows() do
-      shown = Enum.map(@systems, &figure(Summary.figure(results, row, &1), row.unit))
+    for row <- rows do
+      shown = Enum.map(systems, &figure(Summary.figure(results, row, &1), row.unit))
       line("#{row.title}, #{row.unit}", shown)
     end
 

@@ -11,7 +11,7 @@ defmodule Snakepit.Adapters.ContractTest do
   for adapter <- Adapters.all() do
     describe adapter.name do
       @adapter adapter
-      @describetag Map.get(adapter, :tags, [])
+      for tag <- Map.get(adapter, :tags, []), do: @describetag(tag)
 
       for {point, title} <- Contract.points() do
         @point point

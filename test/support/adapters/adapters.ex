@@ -10,7 +10,7 @@ defmodule Snakepit.Test.Adapters do
       end
   """
 
-  alias Snakepit.Adapters.{GenericPythonMsgpack, GenericPythonV2, GRPCPython}
+  alias Snakepit.Adapters.{GenericPythonMsgpack, GenericPythonV2, GRPCJavaScript, GRPCPython}
 
   @adapters [
     %{
@@ -33,6 +33,15 @@ defmodule Snakepit.Test.Adapters do
       transport: "stdio-msgpack",
       codec: :msgpack,
       streams: false
+    },
+    %{
+      name: "JavaScript",
+      options: [adapter: GRPCJavaScript],
+      transport: "javascript",
+      codec: :msgpack,
+      streams: true,
+      language: :javascript,
+      tags: [:javascript]
     }
   ]
 
