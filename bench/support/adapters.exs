@@ -60,7 +60,9 @@ defmodule Bench.Adapters do
   def with_pools(fun) do
     pools =
       for {name, options} <- @systems do
-        options = [name: name, pool_size: 1, max_concurrent_streams: 16, python: @python] ++ options
+        options =
+          [name: name, pool_size: 1, max_concurrent_streams: 16, python: @python] ++ options
+
         {:ok, pool} = Snakepit.Pool.start_link(options)
         pool
       end
@@ -88,7 +90,13 @@ defmodule Bench.Adapters do
 
   # Seconds of the processor that a process has used.
   defp cpu(os_pid) do
-    fields = "/proc/#{os_pid}/stat" |> File.read!() |> String.split(") ") |> List.last() |> String.split()
+    fields =
+      "/proc/#{os_pid}/stat"
+      |> File.read!()
+      |> String.split(") ")
+      |> List.last()
+      |> String.split()
+
     ticks = String.to_integer(Enum.at(fields, 11)) + String.to_integer(Enum.at(fields, 12))
     ticks / @ticks_per_second
   end
