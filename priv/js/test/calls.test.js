@@ -1,7 +1,14 @@
 // Calls of a worker process, by a client that knows the proto file and nothing of ours.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
+
+import grpc from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+import { service as healthService } from "grpc-health-check";
 
 import { startWorker } from "./support/worker.js";
 
@@ -137,4 +144,25 @@ test("health answers, also the standard one, and reflection lists the service", 
   assert.equal(health.lane, false);
   assert.ok(health.rssBytes > 10_000_000 && health.totalRequests > 5);
   assert.ok(health.commands.includes("add") && health.commands.includes("ping_stream"));
+  const target = worker.address;
+  const Standard = /** @type {any} */ (grpc.makeGenericClientConstructor(healthService, "Health"));
+  const standard = new Standard(target, grpc.credentials.createInsecure());
+  const status = await new Promise((resolve, reject) => {
+    standard.check({ service: "snakepit.SnakepitBridge" }, (/** @type {any} */ error, /** @type {any} */ answer) =>
+      error ? reject(error) : resolve(answer.status),
+    );
+  });
+  assert.equal(status, "SERVING");
+  standard.close();
+  const proto = createRequire(import.meta.url).resolve("@grpc/reflection");
+  const file = join(dirname(proto), "../proto/grpc/reflection/v1/reflection.proto");
+  const { grpc: packages } = /** @type {any} */ (grpc.loadPackageDefinition(loadSync(file)));
+  const reflection = new packages.reflection.v1.ServerReflection(target, grpc.credentials.createInsecure());
+  const call = reflection.serverReflectionInfo();
+  call.write({ listServices: "" });
+  const [{ listServicesResponse }] = await once(call, "data");
+  call.end();
+  const names = listServicesResponse.service.map((/** @type {{name: string}} */ { name }) => name);
+  assert.ok(names.includes("snakepit.SnakepitBridge"), names.join());
+  reflection.close();
 });
