@@ -5,7 +5,7 @@ defmodule Snakepit.Adapters.BadPeerTest do
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.{Error, GRPC}
-  alias Snakepit.Test.{BadAdapter, BadPeer}
+  alias Snakepit.Test.{BadAdapter, BadPeer, HTTP1Adapter}
 
   @moduletag :capture_log
 
@@ -53,6 +53,13 @@ defmodule Snakepit.Adapters.BadPeerTest do
         end
       end
     end
+  end
+
+  test "a program that speaks something else is no worker, and the error says why" do
+    options = [adapter: HTTP1Adapter, server_startup_timeout: 2_000]
+    assert {:error, {{:shutdown, {_, _, %Error{} = error}}, _child}} = try_pool(options)
+    assert error.kind == :worker_crashed
+    assert error.message =~ "was not ready within 2000 ms (asked for its health: :worker_exited)"
   end
 
   describe "a peer that breaks off in the middle" do

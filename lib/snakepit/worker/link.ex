@@ -9,7 +9,8 @@ defmodule Snakepit.Worker.Link do
   alias Snakepit.Pool.{Shared, Slots}
   alias Snakepit.Worker.{Address, Channel, CommandLine, Crash, Directory, OsProcess, Output}
 
-  defstruct [:id, :config, :process, :address, :channel, :sink, output: Output.new()]
+  # `refusal` is why the latest question to a program that is not ready yet was not answered.
+  defstruct [:id, :config, :process, :address, :channel, :sink, :refusal, output: Output.new()]
 
   @type t :: %__MODULE__{
           id: String.t(),
@@ -18,6 +19,7 @@ defmodule Snakepit.Worker.Link do
           address: Address.t() | nil,
           channel: Channel.t() | nil,
           sink: Stdio.Output.t() | nil,
+          refusal: Error.reason() | nil,
           output: Output.t()
         }
   @type event ::
@@ -112,6 +114,13 @@ defmodule Snakepit.Worker.Link do
     do: config.protocol == :grpc and not Adapter.own_worker?(config.adapter)
 
   @doc """
+  Keeps for an error why the program did not show itself ready.
+  """
+  @spec refused(t(), {:ok, map()} | {:error, Error.reason()}) :: t()
+  def refused(link, {:error, reason}), do: %{link | refusal: reason}
+  def refused(link, {:ok, _not_healthy}), do: %{link | refusal: :worker_busy}
+
+  @doc """
   The program has described itself; from now on it can be called.
   """
   @spec ready(t(), map()) :: {:ok, t()} | {:error, term()}
@@ -121,10 +130,10 @@ defmodule Snakepit.Worker.Link do
     with true <- patient?(link),
          {:tcp, port, _token} <- link.address,
          {:ok, channel} <- Connection.open(link.config.adapter, channel, port) do
-      {:ok, %{link | channel: channel}}
+      {:ok, %{link | channel: channel, refusal: nil}}
     else
       {:error, reason} -> {:error, reason}
-      _own_worker -> {:ok, %{link | channel: channel}}
+      _own_worker -> {:ok, %{link | channel: channel, refusal: nil}}
     end
   end
 
@@ -198,8 +207,11 @@ defmodule Snakepit.Worker.Link do
   end
 
   @spec crashed(t(), String.t()) :: Error.t()
-  def crashed(%__MODULE__{} = link, what),
+  def crashed(%__MODULE__{refusal: nil} = link, what),
     do: Crash.error(link.id, link.process, link.output, what)
+
+  def crashed(%__MODULE__{refusal: refusal} = link, what),
+    do: crashed(%{link | refusal: nil}, "#{what} (asked for its health: #{inspect(refusal)})")
 
   # -- end
 

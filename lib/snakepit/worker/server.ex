@@ -174,7 +174,7 @@ defmodule Snakepit.Worker.Server do
   defp checked(%{phase: :starting} = state, answer) do
     if Link.patient?(state.link) do
       Process.send_after(self(), {:ask_again, state.link.channel}, @ask_again)
-      state
+      %{state | link: Link.refused(state.link, answer)}
     else
       not_ready(state, "did not answer a health check (#{inspect(answer)})")
     end
