@@ -10,6 +10,7 @@
 //! - [`CallError`]: every way a call can fail. No type of tonic goes further than this crate.
 
 mod connection;
+mod downlink;
 mod error;
 mod health;
 mod lane;
@@ -21,12 +22,13 @@ mod unary;
 mod uplink;
 
 pub use connection::{Connection, Options};
+pub use downlink::Sink;
 pub use error::{CallError, RemoteError};
 pub use health::{Health, health};
 pub use lane::{Lane, Ticket};
 pub use pace::Pace;
 pub use request::Request;
 pub use speaker::Speaker;
-pub use stream::{Deadlines, Shape, Sink, Stream};
+pub use stream::{Deadlines, Shape, Stream};
 pub use unary::unary;
 pub use uplink::{Sent, Uplink};
