@@ -173,15 +173,22 @@ defmodule Snakepit.Pool do
     request = %{request | timeout: request.timeout || @default_timeout}
 
     with :ok <- known(pool, request),
-         do: call(pool, target, request, if(request.idempotent, do: @repeats, else: 0))
+         do: call(pool, target, request, @repeats)
   end
 
   defp call(pool, target, request, repeats) do
     case with_lease(pool, target, request, &Channel.execute(&1.channel, request)) do
       # By now the pool knows that the worker is gone: the next attempt finds another one, or
       # waits.
-      {:error, :worker_exited} when repeats > 0 -> call(pool, target, request, repeats - 1)
-      result -> result
+      {:error, :worker_exited} when repeats > 0 and request.idempotent ->
+        call(pool, target, request, repeats - 1)
+
+      # Nothing was sent, so nothing has run.
+      {:error, :grpc_unavailable} when repeats > 0 ->
+        call(pool, target, request, repeats - 1)
+
+      result ->
+        result
     end
   end
 

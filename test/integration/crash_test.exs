@@ -4,6 +4,8 @@ defmodule Snakepit.CrashTest do
   import Snakepit.Test.OS
   import Snakepit.Test.PoolHelper
 
+  alias Snakepit.GRPC.Native
+  alias Snakepit.Pool.Shared
   alias Snakepit.Test.{Beacon, LogTap}
 
   @moduletag :capture_log
@@ -41,6 +43,15 @@ defmodule Snakepit.CrashTest do
       assert {:error, :worker_timeout} = Snakepit.execute("hold", %{beacon: beacon.port}, opts)
       assert Beacon.texts(beacon) == ["held"]
     end
+  end
+
+  test "a call that finds its connection closed has not run, and is made again" do
+    name = start_pool()
+    {:ok, pool} = Shared.fetch(name)
+    {:ok, channel} = Shared.channel(pool, 0)
+    :ok = Native.channel_close(channel.native)
+    assert {:ok, %{"message" => "pong"}} = Snakepit.execute("ping", %{}, pool: name)
+    assert %{errors: 1} = Snakepit.get_stats(name)
   end
 
   test "a worker that is stopped or hangs is replaced, and the others go on meanwhile" do

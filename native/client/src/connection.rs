@@ -111,7 +111,8 @@ impl Connection {
         Err(CallError::TooLarge(text))
     }
 
-    /// Ends every call on this connection with [`CallError::WorkerExited`], now and later.
+    /// Ends every call on this connection with [`CallError::WorkerExited`], and every later one
+    /// with [`CallError::Unavailable`].
     pub fn close(&self) {
         self.closed.send_replace(true);
     }
@@ -126,6 +127,9 @@ impl Connection {
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
         let mut closed = self.closed();
+        if *closed.borrow() {
+            return Err(CallError::not_sent());
+        }
         tokio::select! {
             biased;
             result = call => result,

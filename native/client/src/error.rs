@@ -10,7 +10,7 @@ pub enum CallError {
     /// run in part.
     #[error("the worker exited during the call")]
     WorkerExited,
-    /// No connection could be made: the call has not run.
+    /// No connection could be made, or it was gone before the call was sent: the call has not run.
     #[error("no connection to the worker: {0}")]
     Unavailable(String),
     /// The call's own deadline has passed.
@@ -55,6 +55,11 @@ pub struct RemoteError {
 }
 
 impl CallError {
+    /// The connection ended before the call was sent.
+    pub(crate) fn not_sent() -> Self {
+        CallError::Unavailable("it ended before the call was sent".to_owned())
+    }
+
     /// The error in a response; `text` is the plain field, `detail` ours.
     pub fn from_response(text: String, detail: Option<ErrorDetail>) -> Self {
         let detail = detail.unwrap_or_default();

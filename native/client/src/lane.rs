@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -30,7 +30,8 @@ type OnReply = Box<dyn FnOnce(Result<ExecuteResponse, CallError>) + Send>;
 ///
 /// A call costs no headers, no HTTP/2 stream and no task of its own. Requests wait in an outbox
 /// until HTTP/2 takes them; one reader hands the replies to whoever waits for them. When the lane
-/// breaks, every call on it gets [`CallError::WorkerExited`].
+/// breaks, every call on it gets [`CallError::WorkerExited`], or [`CallError::Unavailable`] if it was
+/// not sent yet.
 pub struct Lane {
     max_message_size: usize,
     connection: Weak<Closer>,
@@ -110,10 +111,10 @@ impl Lane {
         if message.encoded_len() + MAX_ID_SIZE > limit {
             return Err(CallError::TooLarge(format!("a request of over {limit} bytes")));
         }
-        let connection = self.connection.upgrade().ok_or(CallError::WorkerExited)?;
+        let connection = self.connection.upgrade().ok_or_else(CallError::not_sent)?;
         let mut state = self.lock();
         if !state.open {
-            return Err(CallError::WorkerExited);
+            return Err(CallError::not_sent());
         }
         if state.waiting.len() >= MAX_CALLS {
             return Err(CallError::Busy);
@@ -212,12 +213,17 @@ impl Lane {
     fn close(&self) {
         let mut state = self.lock();
         state.open = false;
-        state.outbox.clear();
+        let outbox = std::mem::take(&mut state.outbox);
         let waiting = std::mem::take(&mut state.waiting);
         // The sender of requests has to learn of it: HTTP/2 ends a stream with both its halves.
         wake(state);
-        for call in waiting.into_values() {
-            answer(call.on_reply, Err(CallError::WorkerExited));
+        let unsent: HashSet<u64> = outbox.iter().map(|message| message.id).collect();
+        for (id, call) in waiting {
+            let error = match unsent.contains(&id) {
+                true => CallError::not_sent(),
+                false => CallError::WorkerExited,
+            };
+            answer(call.on_reply, Err(error));
         }
     }
 

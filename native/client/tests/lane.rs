@@ -382,6 +382,10 @@ fn a_request_is_carried_unless_it_would_hold_up_the_others() {
     assert!(!Lane::carries(&Request { metadata, ..request("echo") }));
 }
 
+fn not_sent<T>(result: &Result<T, CallError>) -> bool {
+    matches!(result, Err(CallError::Unavailable(_)))
+}
+
 /// Each way a lane can end ends all calls on it, and refuses later ones.
 async fn ends_every_call(peer: &mut Peer, end: impl AsyncFnOnce(&mut Peer, &Connection, Other)) {
     let connection = peer.connection();
@@ -396,8 +400,7 @@ async fn ends_every_call(peer: &mut Peer, end: impl AsyncFnOnce(&mut Peer, &Conn
     }
     task.await.unwrap();
     assert!(connection.lane().is_none());
-    let later = try_call(&lane, request("echo")).map(|_| ());
-    assert_eq!(later, Err(CallError::WorkerExited));
+    assert!(not_sent(&try_call(&lane, request("echo"))));
     assert!(connection.open_lane().is_none());
 }
 
@@ -454,6 +457,33 @@ fn a_lane_nobody_accepts_ends_when_the_peer_dies() {
 }
 
 #[test]
+fn a_call_that_still_waits_to_be_sent_has_not_run() {
+    frozen(async {
+        let mut peer = Peer::start();
+        let connection = peer.connection();
+        let (lane, task) = open(&connection);
+        let calls: Vec<_> = (0..40)
+            .map(|_| {
+                let args = vec![entry("data", Bytes::from(vec![0; 200 * 1024]))];
+                try_call(&lane, Request { args, ..request("echo") }).unwrap()
+            })
+            .collect();
+        // The peer reads one of them, and has no room for all of the others.
+        let mut other = Other::accept(&mut peer).await;
+        other.id().await;
+        round_trip(&connection).await;
+        peer.die();
+        let mut answers = Vec::new();
+        for (_ticket, answer) in calls {
+            answers.push(answer.await.unwrap());
+        }
+        task.await.unwrap();
+        assert_eq!(answers.first(), Some(&Err(CallError::WorkerExited)));
+        assert!(answers.last().is_some_and(not_sent));
+    });
+}
+
+#[test]
 fn a_peer_that_refuses_the_lane_ends_the_calls_on_it() {
     frozen(async {
         let mut peer = Peer::start();
@@ -473,7 +503,7 @@ fn a_lane_that_is_never_carried_ends_the_calls_on_it() {
         let carried = connection.open_lane().unwrap();
         let (_ticket, answer) = call(connection.lane().unwrap(), 1);
         drop(carried);
-        assert_eq!(answer.await.unwrap(), Err(CallError::WorkerExited));
+        assert!(not_sent(&answer.await.unwrap()));
         assert!(connection.lane().is_none());
     });
 }
@@ -731,7 +761,7 @@ fn a_lane_that_breaks_under_load_ends_every_call_once() {
                     match lane.call(asked, move |answer| sender.send(answer).unwrap()) {
                         Ok(_ticket) => made += 1,
                         Err(CallError::Busy) => std::thread::yield_now(),
-                        Err(CallError::WorkerExited) => break,
+                        Err(CallError::Unavailable(_)) => break,
                         Err(error) => panic!("{error:?}"),
                     }
                 }

@@ -69,7 +69,8 @@ fn channel_credit(channel: ResourceArc<ChannelResource>) -> Atom {
     atoms::ok()
 }
 
-/// Ends every call on the channel, and every later one, with `:worker_exited`.
+/// Ends every call on the channel with `:worker_exited`, and every later one with
+/// `:grpc_unavailable`.
 #[rustler::nif]
 fn channel_close(channel: ResourceArc<ChannelResource>) -> Atom {
     channel.connection.close();
