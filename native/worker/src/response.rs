@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     Python(PyErr),
     /// Something that does not fit into a message, or out of one.
     Value(ValueError, &'static str),
+    /// The same, described elsewhere.
+    Encoding(String),
     /// A message above the limit.
     TooLarge { what: &'static str, size: usize, limit: usize },
     /// A command called in a way it is not made for.
@@ -51,6 +53,7 @@ impl Failure {
         let (kind, message) = match self {
             Failure::Python(error) => ("python", error.to_string()),
             Failure::Value(error, root) => ("encoding", error.describe(root)),
+            Failure::Encoding(message) => ("encoding", message),
             Failure::TooLarge { what, size, limit } => (
                 "too_large",
                 format!("a {what} of {size} bytes is over max_message_size, {limit} bytes"),

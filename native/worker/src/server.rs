@@ -122,7 +122,11 @@ pub(crate) fn serve(
         std::process::id(),
         control::json_string(&address)
     );
-    control::tell_parent(&ready)?;
+    if process::to_parent().is_some() {
+        control::tell_parent(&ready)?;
+    } else {
+        println!("Serves at {address} by native. Ctrl-C ends it.");
+    }
 
     worker.main_thread.run(py, 0);
     let (result, all_ended) = py.detach(|| (io.join(), worker.handlers.join(LAST_HANDLERS)));
@@ -163,7 +167,7 @@ fn at_path(address: &str, error: &io::Error) -> PyErr {
     PyOSError::new_err((error.raw_os_error(), format!("cannot listen on {address}: {error}")))
 }
 
-/// Serves until SIGTERM, then lets running calls finish for as long as `drain`.
+/// Serves until SIGTERM or, without a parent, Ctrl-C, then lets running calls finish for as long as `drain`.
 async fn run(
     worker: &Arc<Worker>,
     listener: Listener,
@@ -171,6 +175,9 @@ async fn run(
     drain: Duration,
 ) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
+    // With a parent, Ctrl-C in its terminal is the parent's to act on.
+    let mut interrupt =
+        process::to_parent().is_none().then(|| signal(SignalKind::interrupt())).transpose()?;
     // The limit is on values, checked where they are encoded; the framing comes on top.
     let limit = worker.max_message_size.saturating_add(MESSAGE_OVERHEAD);
     let bridge = SnakepitBridgeServer::new(Bridge::new(Arc::clone(worker)))
@@ -178,11 +185,14 @@ async fn run(
         .max_encoding_message_size(limit);
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_serving::<SnakepitBridgeServer<Bridge>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(io::Error::other)?;
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let reflection = described().build_v1().map_err(io::Error::other)?;
+    // What grpcio's own client and older grpcurls ask for.
+    let old_reflection = described().build_v1alpha().map_err(io::Error::other)?;
     let expected = token.map(|token| format!("Bearer {token}"));
     let router = Server::builder()
         // Guards against strangers, which end the connection and every call on it: our peer is our
@@ -195,7 +205,8 @@ async fn run(
         }))
         .add_service(HearingResets(bridge))
         .add_service(health)
-        .add_service(reflection);
+        .add_service(reflection)
+        .add_service(old_reflection);
     let mut serving = pin!(async {
         let finished = async {
             let _ = worker.finished.subscribe().wait_for(|finished| *finished).await;
@@ -216,7 +227,16 @@ async fn run(
         }
     });
     let drained = async {
-        terminate.recv().await;
+        let interrupted = async {
+            match &mut interrupt {
+                Some(interrupt) => interrupt.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupted => {}
+        }
         worker.draining.store(true, Ordering::Release);
         let _ = tokio::time::timeout(drain, worker.calls.until_idle()).await;
     };

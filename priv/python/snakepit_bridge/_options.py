@@ -17,6 +17,8 @@ application. Snakepit's pools start it; by hand it is of use for a look with grp
 
 how it is called:
   --transport NAME           native: gRPC, by the part written in Rust (default)
+                             grpcio: gRPC, by Python's grpcio (default of a worker that is
+                             started by hand, where there is no native part)
                              stdio-json, stdio-msgpack: frames on standard input and output
 
 where to listen:
@@ -67,6 +69,11 @@ class Options:
         self.path: list[str] = []
         self.module: list[str] = []
 
+    @property
+    def uses_stdio(self) -> bool:
+        """Whether calls come and go over the standard input and output."""
+        return self.transport is not None and self.transport.startswith("stdio")
+
     def server_config(self) -> dict[str, Any]:
         """What the transport needs to know."""
         return {
@@ -104,7 +111,7 @@ def parse(argv: list[str]) -> Options:
             setattr(options, attribute, given)
     if options.socket is not None and options.port is not None:
         raise UsageError("--socket and --port exclude each other")
-    if (options.transport or "").startswith("stdio"):
+    if options.uses_stdio:
         if options.socket is not None or options.port is not None:
             raise UsageError(f"--transport {options.transport} takes no --socket and no --port")
     elif options.socket is None and options.port is None:

@@ -6,7 +6,7 @@ import os
 import sys
 
 from ._options import HELP, UsageError, parse
-from .transports import TransportMissing, load
+from .transports import TransportMissing, has_parent, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,8 +41,11 @@ def _serve(options: Options) -> int:
     if transport is None:
         return 1
     # First of all: what is imported from here on may print, and may start processes.
-    transport.claim_process(options.socket)
-    _connect_output(transport)
+    if has_parent() or options.uses_stdio:
+        transport.claim_process(options.socket)
+        _connect_output(transport)
+    else:
+        _leave_interrupts_to_the_transport()
     # Taken out of the environment, which the handlers and their child processes can read.
     config = {**options.server_config(), "token": os.environ.pop("SNAKEPIT_TOKEN", None)}
     dispatcher = _start(options)
@@ -58,11 +61,23 @@ def _serve(options: Options) -> int:
 
 
 def _transport(options: Options) -> Transport | None:
-    try:
-        return load(options.transport or "native")
-    except TransportMissing as missing:
-        print(missing, file=sys.stderr)
-        return None
+    # A pool gets what it asked for; whoever starts a worker by hand, what there is.
+    names = [options.transport or "native"]
+    if options.transport is None and not has_parent():
+        names.append("grpcio")
+    for name in names:
+        try:
+            return load(name)
+        except TransportMissing as missing:
+            print(missing, file=sys.stderr)
+    return None
+
+
+def _leave_interrupts_to_the_transport() -> None:
+    """Python's own way with Ctrl-C is an exception wherever the main thread is."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _connect_output(transport: Transport) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 from snakepit_bridge import Context, bidi_stream, client_stream, command, on_stop, stream
 
 _here = threading.local()
+#: Chunks that the streams have made.
+made = 0
 _release = threading.Event()
 
 
@@ -96,9 +98,9 @@ def wait_for_release(name: str = "waiting") -> str:
     return name
 
 
-@command
-async def release() -> None:
-    """On the loop, and so also while all threads wait."""
+@command(main_thread=True)
+def release() -> None:
+    """On the main thread, and so also while all others wait."""
     _release.set()
 
 
@@ -175,23 +177,23 @@ def die(status: int) -> None:
 
 @stream
 def numbers(count: int, size: int = 0) -> Any:
-    made = 0
+    global made
     try:
         for made in range(1, count + 1):
             yield {"n": made, "filling": b"x" * size} if size else {"n": made}
         return {"last": made}
     finally:
-        tell(f"made {made}")
+        tell("closed")
 
 
 @stream
 async def numbers_on_loop(count: int, size: int = 0) -> Any:
-    made = 0
+    global made
     try:
         for made in range(1, count + 1):
             yield {"n": made, "filling": b"x" * size} if size else {"n": made}
     finally:
-        tell(f"made {made}")
+        tell("closed")
 
 
 @stream
@@ -218,6 +220,27 @@ def bad_chunk() -> Any:
 @client_stream
 def total(chunks: Any) -> int:
     return sum(chunk["n"] for chunk in chunks)
+
+
+@client_stream
+def read_one(ctx: Context, chunks: Any) -> None:
+    next(chunks)
+    tell("one")
+    while not ctx.cancelled:
+        time.sleep(0.001)
+    tell("cancelled")
+
+
+@client_stream
+def collect(chunks: Any) -> None:
+    tell("collecting")
+    try:
+        for _ in chunks:
+            tell("one")
+    except BaseException as exc:
+        tell(type(exc).__name__)
+        raise
+    tell("complete")
 
 
 @client_stream

@@ -8,9 +8,9 @@ import signal
 import subprocess
 
 import pytest
-from workers import Beacon, CallFailed, StdioClient, Worker, alive
+from workers import Beacon, CallFailed, GrpcClient, StdioClient, Worker, alive, ready
 
-TRANSPORTS = ["stdio-json", "stdio-msgpack"]
+TRANSPORTS = ["stdio-json", "stdio-msgpack", "grpcio", "native"]
 
 
 @pytest.fixture
@@ -32,6 +32,8 @@ def start(transport, beacon, tmp_path):
 
     def start(*arguments, **options):
         env = {"SNAKEPIT_TEST_BEACON": beacon.path, **options.pop("env", {})}
+        if transport in ("grpcio", "native"):
+            arguments = (*arguments, "--socket", str(tmp_path / f"{len(clients)}.sock"))
         worker = Worker(*arguments, transport=transport, env=env, **options)
         client = connect(worker, transport)
         clients.append(client)
@@ -44,7 +46,10 @@ def start(transport, beacon, tmp_path):
 
 
 def connect(worker, transport):
-    return StdioClient(worker, transport)
+    if transport.startswith("stdio"):
+        return StdioClient(worker, transport)
+    address, _ = ready(worker)
+    return GrpcClient(worker, address)
 
 
 @pytest.fixture
@@ -161,7 +166,7 @@ def test_keys_that_are_no_strings(client, transport):
     else:
         assert inner == {1: 2, None: 3, 1.5: 4}
         failed = failure(client.call, "evaluate", {"code": "{1: 2}"})
-        assert failed.error == "result: the key 1 is int, not str"
+        assert failed.error == "result: the key 1 is an object of type int, not str"
     assert failed.kind == "encoding"
 
 
@@ -364,11 +369,12 @@ def test_a_worker_that_is_told_to_stop_lets_calls_finish(client, beacon, tmp_pat
 
 def test_a_worker_waits_for_its_calls_no_longer_than_it_is_told(start, beacon):
     client = start("--shutdown-timeout-ms", "50")
-    client.start("stubborn")
+    call = client.start("stubborn")
     beacon.expect("stubborn")
     client.worker.signal(signal.SIGTERM)
     beacon.expect("on_stop")
     assert client.worker.status() == 0
+    del call
 
 
 def test_a_worker_ends_when_its_parent_has_gone_and_takes_its_children(client, beacon):

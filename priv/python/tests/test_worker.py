@@ -36,6 +36,7 @@ class FakeNative:
 def native(registry, monkeypatch):
     native = FakeNative()
     monkeypatch.setattr(_worker, "load", lambda name: native)
+    monkeypatch.setattr(_worker, "has_parent", lambda: True)
     monkeypatch.setattr(_worker, "_connect_output", lambda native: native.steps.append("logs"))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delenv("SNAKEPIT_TOKEN", raising=False)
@@ -64,6 +65,13 @@ def test_a_worker_claims_its_process_imports_the_modules_and_serves(native, modu
     assert native.steps == ["claim_process", "logs", "serve"]
     assert "hello" in native.commands
     assert "ping" in native.commands
+
+
+def test_a_worker_without_a_parent_is_left_as_it_is(native, monkeypatch):
+    monkeypatch.setattr(_worker, "has_parent", lambda: False)
+    monkeypatch.setattr(_worker, "_leave_interrupts_to_the_transport", lambda: None)
+    assert _worker.main(["--port", "0"]) == 0
+    assert native.steps == ["serve"]
 
 
 def test_hooks_run_before_and_after_serving(native):
@@ -182,9 +190,9 @@ def test_the_version_is_told(capsys):
     assert capsys.readouterr().out.strip() == __version__
 
 
-def run_without_native(*arguments, cwd):
+def run_without_native(*arguments, cwd, without=("snakepit_bridge._native",)):
     code = (
-        "import sys; sys.modules['snakepit_bridge._native'] = None; sys.argv[:] = sys.argv[1:];"
+        f"import sys; sys.modules.update(dict.fromkeys({without!r})); sys.argv[:] = sys.argv[1:];"
         "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     return subprocess.run(
@@ -209,6 +217,12 @@ def test_the_script_says_what_to_do_when_the_native_part_is_missing(tmp_path):
     ran = run_without_native("--port", "1", cwd=tmp_path)
     assert ran.returncode == 1
     assert "mix snakepit.setup" in ran.stderr
+
+
+def test_the_script_says_what_to_do_when_grpcio_is_missing(tmp_path):
+    ran = run_without_native("--transport", "grpcio", cwd=tmp_path, without=("grpc",))
+    assert ran.returncode == 1
+    assert "pip install 'snakepit-bridge[grpc]'" in ran.stderr
 
 
 def test_the_script_says_what_messagepack_needs(tmp_path):

@@ -60,7 +60,7 @@ impl DictWriter {
                     })?;
                     self.writer.take()
                 }
-                Codec::Json => json::write(&value)?,
+                Codec::Json => json::write(&value, root, &String::from_utf8_lossy(&name))?,
             };
             size += name.len() + value.len() + ENTRY_OVERHEAD;
             entries.push(Entry { key: name, value });

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from _thread import allocate_lock, get_ident
 from threading import Thread
 from time import monotonic
@@ -23,6 +22,11 @@ if TYPE_CHECKING:
 #: A handler on a thread is given so long to come to its next ``yield``, or to look for its
 #: cancellation itself, before Cancelled is raised in it where it stands.
 POLITE_GRACE = 0.015
+
+#: The grace time passes in so many steps. Between them Python code can run, if only that which
+#: counts them: a handler that waits for the interpreter is not blamed for whoever holds it. (When
+#: that is held for ever, the parent notices by the health checks.)
+STEPS = 4
 
 _WAITING, _ON_THREAD, _ON_LOOP, _OVER = range(4)
 
@@ -166,29 +170,30 @@ class Call:
     def _stop_after(self, grace: float) -> None:
         """Interrupts the handler after ``grace`` seconds. One that goes on beyond the worker's own
         grace time costs the process: nothing else stops it."""
-        timer = self._calls.timer
         if grace > 0:
-            timer.after(grace, self._interrupt)
+            self._calls.timer.after(grace, self._interrupt)
         else:
             self._interrupt()
-        timer.after(grace + self._calls.cancel_grace, self._give_up)
 
     def _interrupt(self) -> None:
         with self._lock:
-            if self._told:
-                return
-            self._told = True
-            if self._state == _ON_THREAD:
+            told, self._told = self._told, True
+            if not told and self._state == _ON_THREAD:
                 # Under the lock: the thread cannot leave meanwhile.
                 _inject.interrupt(self._ident)
-                return
             runner, handle = self._runner, self._handle
-        if runner is not None and handle is not None:
+        if not told and runner is not None and handle is not None:
             runner.cancel(handle)
+        self._await_end(STEPS)
 
-    def _give_up(self) -> None:
-        if self._state in (_ON_THREAD, _ON_LOOP):
-            self._calls.give_up(self.command)
+    def _await_end(self, steps: int) -> None:
+        if self._state not in (_ON_THREAD, _ON_LOOP):
+            return
+        if steps == 0:
+            self._calls.give_up(self)
+        else:
+            pause = self._calls.cancel_grace / STEPS
+            self._calls.timer.after(pause, lambda: self._await_end(steps - 1))
 
 
 class Calls:
@@ -254,15 +259,14 @@ class Calls:
         for call in running:
             call.cancel()
 
-    def give_up(self, command: str) -> None:
+    def give_up(self, call: Call) -> None:
         """Ends the process under a handler that does not end."""
         warning = (
-            f"{command} went on for {round(self.cancel_grace * 1000)} ms after its cancellation; "
-            f"worker {self.worker_id} ends, and is replaced"
+            f"{call.command} went on for {round(self.cancel_grace * 1000)} ms after its"
+            f" cancellation; worker {self.worker_id} ends, and is replaced"
         )
         # The parent may not read: that must not keep the process alive.
-        telling = Thread(target=self._process.warn, args=(warning,), daemon=True)
+        telling = Thread(target=self._process.warn, args=(warning, call.request_id), daemon=True)
         telling.start()
         telling.join(0.5)
-        sys.stderr.flush()
         self._process.end_group()

@@ -46,6 +46,22 @@ def too_large(what: str, size: int, limit: int) -> Refused:
     return Refused("too_large", f"a {what} of {size} bytes is over max_message_size, {limit} bytes")
 
 
+def described(value: object) -> str:
+    """What it is, by its type, as errors put it."""
+    kind = type(value)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"an object of type {module}{kind.__qualname__}"
+
+
+def check_names(values: object, root: str) -> None:
+    """Raises Refused for what is no dict, or has keys that are no strings."""
+    if not isinstance(values, dict):
+        raise Refused("encoding", f"{root}: expected a dict, got {described(values)}")
+    for name in values:
+        if not isinstance(name, str):
+            raise Refused("encoding", f"{root}: the key {name!r} is {described(name)}, not str")
+
+
 def detail_of(exc: BaseException, dispatcher: Dispatcher) -> Detail:
     """What the caller is told of an exception."""
     if isinstance(exc, Refused):

@@ -8,11 +8,10 @@ from _thread import allocate_lock
 from io import BufferedReader, FileIO
 
 from . import _json
-from ._failure import Refused
+from ._failure import check_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any, Protocol
 
     from ._failure import Detail
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
         """How a message is written."""
 
         def read(self, frame: bytes) -> Any:
-            """The message in a frame. Raises ValueError or EncodingError."""
+            """The message in a frame. Raises ValueError or Refused."""
 
         def id_in(self, frame: bytes) -> int | None:
             """The id that stands first in a frame which is otherwise not understood."""
 
         def success(self, id: int, result: dict[str, Any]) -> bytes:
-            """Raises EncodingError, which names the path from ``result`` on."""
+            """Raises Refused, which names the path from ``result`` on."""
 
         def failure(self, id: int, detail: Detail) -> bytes: ...
 
@@ -126,11 +125,7 @@ class MsgpackFormat:
         return int.from_bytes(found[found.lastindex or 0], "big") if found else None
 
     def success(self, id: int, result: dict[str, Any]) -> bytes:
-        names: Iterable[object] = result
-        for name in names:
-            if not isinstance(name, str):
-                kind = type(name).__qualname__
-                raise Refused("encoding", f"result: the key {name!r} is {kind}, not str")
+        check_names(result, "result")
         packed = self._pack(result, "result")
         return b"\x83\xa2id\xcf%b\xa7success\xc3\xa6result%b" % (id.to_bytes(8, "big"), packed)
 

@@ -14,7 +14,7 @@ import math
 import sys
 from typing import Any
 
-from .._exceptions import EncodingError
+from ._failure import Refused, described
 
 #: Values nested deeper than this are refused.
 MAX_DEPTH = 256
@@ -39,7 +39,7 @@ class _Problem(Exception):
 
 
 def dumps(value: Any, root: str = "value", *, forms: bool = True) -> bytes:
-    """One value. Raises EncodingError, which names the path from ``root`` on."""
+    """One value. Raises Refused, which names the path from ``root`` on."""
     try:
         return (_WITH_FORMS if forms else _PLAIN).encode(value).encode()
     except (TypeError, ValueError, OverflowError, RecursionError):
@@ -47,7 +47,7 @@ def dumps(value: Any, root: str = "value", *, forms: bool = True) -> bytes:
     try:
         return _PLAIN.encode(_plain(value, forms, 0)).encode()
     except _Problem as problem:
-        raise EncodingError(f"{root}{problem.path}: {problem.problem}") from None
+        raise Refused("encoding", f"{root}{problem.path}: {problem.problem}") from None
 
 
 def loads(data: bytes | str) -> Any:
@@ -135,7 +135,7 @@ def _plain(value: Any, forms: bool, depth: int) -> Any:
     try:
         return _plain(_known(value), forms, depth)
     except TypeError:
-        raise _Problem(f"{_described(value)} cannot be sent to Elixir") from None
+        raise _Problem(f"{described(value)} cannot be sent to Elixir") from None
 
 
 def _at(step: str, value: Any, forms: bool, depth: int) -> Any:
@@ -169,9 +169,7 @@ def _key(key: Any) -> Any:
     try:
         return str(_known(key))
     except TypeError:
-        raise _Problem(
-            f"the key {key!r} is {_described(key)}, which JSON has no text for"
-        ) from None
+        raise _Problem(f"the key {key!r} is {described(key)}, which JSON has no text for") from None
 
 
 def _text(text: str) -> str:
@@ -180,9 +178,3 @@ def _text(text: str) -> str:
     except UnicodeEncodeError:
         raise _Problem("a str with surrogates cannot be sent as UTF-8") from None
     return str.__str__(text)
-
-
-def _described(value: Any) -> str:
-    kind = type(value)
-    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    return f"an object of type {module}{kind.__qualname__}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from .._exceptions import EncodingError
 from . import TransportMissing
+from ._failure import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    #: ``(value, root)`` to bytes, and back. Raise EncodingError, which names the path from root on.
+    #: ``(value, root)`` to bytes, and back. Raise Refused, which names the path from root on.
     Pack = Callable[[Any, str], bytes]
     Unpack = Callable[[bytes, str], Any]
 
@@ -23,4 +25,17 @@ def load() -> tuple[Pack, Unpack]:
             f"MessagePack needs the native part of snakepit_bridge: {error}\n"
             "Run: mix snakepit.setup (or: pip install priv/python)"
         ) from None
-    return pack, unpack
+
+    def pack_or_refuse(value: Any, root: str) -> bytes:
+        try:
+            return pack(value, root)
+        except EncodingError as error:
+            raise Refused("encoding", str(error)) from None
+
+    def unpack_or_refuse(data: bytes, root: str) -> Any:
+        try:
+            return unpack(data, root)
+        except EncodingError as error:
+            raise Refused("encoding", str(error)) from None
+
+    return pack_or_refuse, unpack_or_refuse

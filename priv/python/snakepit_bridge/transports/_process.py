@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import stat
 import sys
 from _thread import allocate_lock
 from contextlib import suppress
@@ -27,8 +26,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Process:
-    """This process, as the worker of a parent. One started by hand, whose input is a terminal or
-    nothing, has none: it belongs to whoever started it, and only SIGTERM and Ctrl-C end it."""
+    """This process, as the worker of a parent. Until it is claimed it has none: it belongs to
+    whoever started it, and only SIGTERM and Ctrl-C end it."""
 
     def __init__(self) -> None:
         self.has_parent = False
@@ -42,8 +41,6 @@ class Process:
     def claim(self, socket: str | None = None) -> None:
         """For a worker that is called over a socket: control lines and text go to the standard
         output, and its input says by its end that the parent has gone."""
-        if not _is_pipe(0):
-            return
         from_parent, self._to_parent = os.dup(0), os.dup(1)
         self._claimed(from_parent, socket)
 
@@ -89,15 +86,24 @@ class Process:
                 self._write(b"\x1e+" + piece + b"\n")
             self._write(b"\x1e" + pieces[-1] + b"\n")
 
-    def warn(self, message: str) -> None:
+    def tell_ready(self, address: str, transport: str) -> None:
+        """Says where the worker listens: to its parent, or to whoever started it by hand."""
+        if not self.has_parent:
+            print(f"Serves at {address} by {transport}. Ctrl-C ends it.", flush=True)
+            return
+        from json import dumps
+
+        self.tell_parent(dumps({"event": "ready", "os_pid": os.getpid(), "address": address}))
+
+    def warn(self, message: str, request_id: str) -> None:
         """Has a warning of the worker's own appear in the log."""
         if not self.has_parent:
             print(f"snakepit: {message}", file=sys.stderr, flush=True)
             return
         from json import dumps
 
-        event = {"event": "log", "level": "warning", "logger": "snakepit", "message": message}
-        self.tell_parent(dumps(event))
+        event = {"event": "log", "level": "warning", "logger": "snakepit"}
+        self.tell_parent(dumps({**event, "request_id": request_id, "message": message}))
 
     def when_parent_goes(self, farewell: Callable[[], None]) -> None:
         """Has ``farewell`` called, on a thread of its own, when the parent has gone."""
@@ -141,14 +147,6 @@ class Process:
         with suppress(OSError):
             os.unlink(self._socket)
             os.rmdir(os.path.dirname(self._socket))
-
-
-def _is_pipe(fd: int) -> bool:
-    try:
-        mode = os.fstat(fd).st_mode
-    except OSError:
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def _until_hung_up(fd: int) -> None:

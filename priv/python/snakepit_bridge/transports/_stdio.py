@@ -7,7 +7,6 @@ from _thread import allocate_lock
 from contextlib import suppress
 from threading import Thread
 
-from .._exceptions import EncodingError
 from ._engine import Engine
 from ._failure import Refused, detail_of, too_large
 from ._frames import FrameReader, FrameWriter, FramingLost, JsonFormat, MsgpackFormat
@@ -82,7 +81,7 @@ class Desk:
         """Acts on a frame. Raises FramingLost if it is none."""
         try:
             message = self._format.read(frame)
-        except (ValueError, EncodingError) as error:
+        except (ValueError, Refused) as error:
             id = self._format.id_in(frame)
             if id is None:
                 raise FramingLost(f"a frame cannot be read and has no id: {error}") from None
