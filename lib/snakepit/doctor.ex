@@ -3,7 +3,7 @@ defmodule Snakepit.Doctor do
   # What `mix snakepit.doctor` looks at. A check gives what it found; a failed one also says what
   # mends it, a command where there is one.
 
-  alias Snakepit.Config
+  alias Snakepit.{Adapter, Config}
   alias Snakepit.Doctor.{JavaScript, Python, System, Toolchain, Worker}
 
   @type result :: {:ok, String.t()} | {:error, problem :: String.t(), mend :: String.t()}
@@ -27,7 +27,8 @@ defmodule Snakepit.Doctor do
 
   defp checks_for([first | _] = configs) do
     programs = Enum.uniq_by(configs, &{&1.adapter, elem(Config.runtime(&1), 1).executable})
-    {pythons, nodes} = Enum.split_with(programs, &match?({:python, _}, Config.runtime(&1)))
+    own = Enum.filter(programs, &Adapter.own_worker?(&1.adapter))
+    {pythons, nodes} = Enum.split_with(own, &match?({:python, _}, Config.runtime(&1)))
 
     [
       {"Elixir", fn -> Toolchain.elixir(Elixir.System.version()) end},

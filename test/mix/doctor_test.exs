@@ -52,6 +52,24 @@ defmodule Snakepit.DoctorTest do
     assert output =~ "ok    Elixir: "
   end
 
+  test "programs of an adapter of one's own are started, not looked into" do
+    for adapter <- [Snakepit.Test.PipeAdapter, Snakepit.Test.StrayAdapter] do
+      checks = Doctor.checks([[adapter: adapter]])
+      refute List.keymember?(checks, "snakepit_bridge", 0)
+      {"A worker", check} = List.keyfind(checks, "A worker", 0)
+
+      case check.() do
+        {:ok, "starts and answers" <> _} ->
+          assert adapter == Snakepit.Test.PipeAdapter
+
+        {:error, problem, mend} ->
+          assert adapter == Snakepit.Test.StrayAdapter
+          assert problem =~ "Loading the model"
+          assert mend == "look at Snakepit.Test.StrayAdapter"
+      end
+    end
+  end
+
   test "arguments are refused" do
     assert_raise Mix.Error, ~r/takes no arguments/, fn -> Mix.Tasks.Snakepit.Doctor.run(["x"]) end
   end
