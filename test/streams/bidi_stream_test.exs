@@ -168,6 +168,19 @@ defmodule Snakepit.Streams.BidiStreamTest do
       assert_no_stray_messages()
     end
 
+    test "#{handler} never answers a failed input before its caller knows", %{pool: pool} do
+      for _ <- 1..300 do
+        assert_raise ArgumentError, fn ->
+          run("doubled" <> @suffix, %{}, Stream.map([1], fn _ -> raise ArgumentError end),
+            pool: pool
+          )
+        end
+
+        assert {[], {:error, %Error{kind: :encoding}}} =
+                 run("doubled" <> @suffix, %{}, [%{n: self()}], pool: pool)
+      end
+    end
+
     test "#{handler} is cancelled at the deadline", %{pool: pool, beacon: beacon} do
       {input, _read, closed} = counted()
       opts = [pool: pool, timeout: 150]

@@ -11,7 +11,10 @@ defmodule Snakepit.GRPC.BidiStreamCall do
   def run(channel, request, enumerable, callback) do
     with {:ok, stream} <- StreamCall.open(channel, request, :bidi, :batch) do
       %{ref: ref, handle: handle} = stream
-      feeder = Feeder.start(ref, fn -> Input.feed(enumerable, handle, ref, request.command) end)
+      caller = self()
+      failing = fn failure -> send(caller, {ref, {:input, failure}}) end
+      feed = fn -> Input.feed(enumerable, handle, ref, request.command, failing) end
+      feeder = Feeder.start(ref, feed)
 
       try do
         stream |> StreamCall.consume(callback) |> answer(stream)

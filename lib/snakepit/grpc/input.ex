@@ -15,17 +15,23 @@ defmodule Snakepit.GRPC.Input do
   """
   @type outcome :: :complete | :over | {:answered, term()} | {:invalid, Error.t()}
 
+  @type failure ::
+          {:invalid, Error.t()}
+          | {:raised, :error | :exit | :throw, term(), Exception.stacktrace()}
+
   @doc """
   Sends every element. Room is told by a message `{ref, :room}` to this process. When the
-  enumerable raises, Python is told and the exception goes on.
+  enumerable raises, Python is told and the exception goes on. `failing` gets what failed before
+  Python does, whose answer to it may be faster than this process.
   """
-  @spec feed(Enumerable.t(), Native.handle(), reference(), String.t()) :: outcome()
-  def feed(enumerable, handle, ref, command) do
+  @spec feed(Enumerable.t(), Native.handle(), reference(), String.t(), (failure() -> term())) ::
+          outcome()
+  def feed(enumerable, handle, ref, command, failing \\ fn _failure -> :ok end) do
     outcome =
       Enum.reduce_while(enumerable, :complete, fn chunk, :complete ->
         case send_chunk(handle, ref, chunk) do
           :ok -> {:cont, :complete}
-          {:error, kind, text} -> {:halt, {:invalid, invalid(handle, command, kind, text)}}
+          {:error, kind, text} -> {:halt, invalid(handle, command, kind, text, failing)}
           ended -> {:halt, ended}
         end
       end)
@@ -34,10 +40,12 @@ defmodule Snakepit.GRPC.Input do
     outcome
   rescue
     exception ->
+      failing.({:raised, :error, exception, __STACKTRACE__})
       :ok = Native.abort_input(handle, Exception.message(exception))
       reraise exception, __STACKTRACE__
   catch
     kind, reason ->
+      failing.({:raised, kind, reason, __STACKTRACE__})
       :ok = Native.abort_input(handle, Exception.format_banner(kind, reason))
       :erlang.raise(kind, reason, __STACKTRACE__)
   end
@@ -77,8 +85,10 @@ defmodule Snakepit.GRPC.Input do
     end
   end
 
-  defp invalid(handle, command, kind, text) do
+  defp invalid(handle, command, kind, text, failing) do
+    failure = {:invalid, %Error{kind: kind, message: text, command: command}}
+    failing.(failure)
     :ok = Native.abort_input(handle, text)
-    %Error{kind: kind, message: text, command: command}
+    failure
   end
 end
