@@ -16,7 +16,7 @@ use snakepit_protocol::pb::FILE_DESCRIPTOR_SET;
 use snakepit_protocol::pb::snakepit_bridge_server::SnakepitBridgeServer;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
@@ -78,9 +78,11 @@ pub(crate) fn serve(
     inject::prepare(py)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
-    let (listener, address) = {
+    let (listener, address, terminate) = {
         let _context = handle.enter();
-        listen(&config)?
+        let (listener, address) = listen(&config)?;
+        // Before anybody can know that the worker serves, and tell it to stop.
+        (listener, address, signal(SignalKind::terminate())?)
     };
     let grace = Duration::from_millis(config.cancel_grace_ms);
     let errands = Arc::new(Errands::default());
@@ -112,7 +114,7 @@ pub(crate) fn serve(
     let drain = Duration::from_millis(config.shutdown_timeout_ms);
     let served = Arc::clone(&worker);
     let io = std::thread::Builder::new().name("snakepit-io".to_owned()).spawn(move || {
-        let result = runtime.block_on(run(&served, listener, config.token, drain));
+        let result = runtime.block_on(run(&served, listener, terminate, config.token, drain));
         served.stop();
         runtime.shutdown_background();
         result
@@ -171,10 +173,10 @@ fn at_path(address: &str, error: &io::Error) -> PyErr {
 async fn run(
     worker: &Arc<Worker>,
     listener: Listener,
+    mut terminate: Signal,
     token: Option<String>,
     drain: Duration,
 ) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
     // With a parent, Ctrl-C in its terminal is the parent's to act on.
     let mut interrupt =
         process::to_parent().is_none().then(|| signal(SignalKind::interrupt())).transpose()?;

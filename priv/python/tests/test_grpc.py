@@ -138,8 +138,11 @@ def test_the_standard_health_service_answers(client):
         assert reply.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_the_codecs_that_are_announced(client):
-    assert list(client.health()["codecs"]) == [client.pb.CODEC_JSON, client.pb.CODEC_MSGPACK]
+def test_what_the_worker_announces(client, transport):
+    health = client.health()
+    assert list(health["codecs"]) == [client.pb.CODEC_JSON, client.pb.CODEC_MSGPACK]
+    assert health["credit"]
+    assert health["lane"] == (transport == "native")
 
 
 # Server streams

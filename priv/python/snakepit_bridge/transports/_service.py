@@ -74,7 +74,7 @@ class Bridge(stubs.SnakepitBridgeServicer):
         return _messages.result_of(final)
 
     async def Health(self, request: pb.HealthRequest, context: Context) -> pb.HealthResponse:
-        return pb.HealthResponse(**self._engine.health(), codecs=list(self._codecs))
+        return pb.HealthResponse(**self._engine.health(), codecs=list(self._codecs), credit=True)
 
     async def _unary(
         self, request: pb.ExecuteRequest | pb.SessionRequest, session_id: str, context: Context

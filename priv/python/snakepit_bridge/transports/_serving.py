@@ -27,7 +27,10 @@ LAST_HANDLERS = 0.1
 
 
 class Serving:
-    """Serves until SIGTERM, until the parent has gone, or until the transport fails."""
+    """Serves until SIGTERM, until the parent has gone, or until the transport fails.
+
+    Made on the main thread, before the transport takes its first call.
+    """
 
     def __init__(self, engine: Engine, process: Process, drain: float) -> None:
         self._engine = engine
@@ -35,6 +38,9 @@ class Serving:
         self._drain = drain
         self._reason_out, self._reason_in = os.pipe()
         os.set_blocking(self._reason_in, False)
+        # Before anybody can know that the worker serves, and tell it to stop.
+        self._catch_signals()
+        process.when_parent_goes(lambda: self._end(b"o"))
 
     def fail(self) -> None:
         """The transport cannot go on: the worker is to end with a failure. From any thread."""
@@ -45,8 +51,6 @@ class Serving:
 
         ``close`` is called when no call is to be served any more.
         """
-        self._catch_signals()
-        self._process.when_parent_goes(lambda: self._end(b"o"))
         reasons: list[bytes] = []
         ending = Thread(
             target=self._await_end, args=(close, reasons), name="snakepit-end", daemon=True
