@@ -198,6 +198,40 @@ defmodule Snakepit.Adapters.PipeTest do
     end
   end
 
+  test "a call that was never written is made again when the program is replaced" do
+    pool = start(PipeAdapter, health: [interval: 500, timeout: 500, max_misses: 1])
+    deaf = Task.async(fn -> Snakepit.execute("deaf", %{}, pool: pool) end)
+    await_in_flight(pool, 1)
+    args = %{data: :binary.copy("x", 1_000_000)}
+    fill = Task.async(fn -> Snakepit.execute("echo", args, pool: pool) end)
+    await_in_flight(pool, 2)
+    [%{pid: pid}] = workers(pool)
+    {:ok, channel} = GRPCWorker.get_channel(pid)
+    await_waiting(channel, 0)
+
+    [first, second] =
+      for n <- 1..2 do
+        waits = Task.async(fn -> Snakepit.execute("echo", %{n: n}, pool: pool) end)
+        await_waiting(channel, n)
+        waits
+      end
+
+    # The program may have read something of these, or not.
+    for call <- [deaf, fill], do: assert(Task.await(call) == {:error, :worker_exited})
+    assert Task.await(first) in [{:error, :worker_exited}, {:ok, %{"n" => 1}}]
+    assert Task.await(second) == {:ok, %{"n" => 2}}
+  end
+
+  # Until so many calls wait to be written; for 0, until the pipe is full.
+  defp await_waiting(channel, 0) do
+    if Port.command(channel.port, "", [:nosuspend]), do: await_waiting(channel, 0)
+  end
+
+  defp await_waiting(channel, count) do
+    frames = :ets.select_count(channel.calls, [{{{:frame, :_}, :_, :_, :_}, [], [true]}])
+    if frames < count, do: await_waiting(channel, count)
+  end
+
   test "a program that is busy ends with the VM all the same" do
     vm = OtherVM.start_reporting([adapter: PipeAdapter], "os_pid")
     [os_pid] = OtherVM.await(vm, "os_pid")

@@ -59,8 +59,8 @@ defmodule Snakepit.Stdio.Call do
     try do
       :ets.insert(channel.calls, {id, ref, self()})
     rescue
-      # The table went with its owner.
-      ArgumentError -> {:error, :worker_exited}
+      # The table went with its owner, and nothing was sent.
+      ArgumentError -> {:error, :grpc_unavailable}
     else
       true -> channel |> Writer.write(id, frame) |> await(channel, id, ref, timeout)
     end
@@ -68,7 +68,7 @@ defmodule Snakepit.Stdio.Call do
 
   defp await(:closed, _channel, _id, ref, _timeout) do
     Process.demonitor(ref, [:flush])
-    {:error, :worker_exited}
+    {:error, :grpc_unavailable}
   end
 
   defp await(:ok, channel, id, ref, timeout) do

@@ -70,8 +70,9 @@ defmodule Snakepit.Stdio.Owner do
   """
   @spec close_calls(Channel.t()) :: :ok
   def close_calls(%Channel{owner: owner}) do
-    send(owner, :close_calls)
-    :ok
+    GenServer.call(owner, :close_calls, :infinity)
+  catch
+    :exit, _gone -> :ok
   end
 
   @spec stop(Channel.t()) :: :ok
@@ -104,6 +105,9 @@ defmodule Snakepit.Stdio.Owner do
     end
   end
 
+  def handle_call(:close_calls, _from, state),
+    do: {:reply, :ok, close(state, {:error, :worker_exited})}
+
   @impl true
   def handle_info({port, {:data, _nobody_waits}}, %{port: port, over: true} = state),
     do: {:noreply, state}
@@ -133,8 +137,6 @@ defmodule Snakepit.Stdio.Owner do
   end
 
   def handle_info({:broken, text}, state), do: {:noreply, break(state, text)}
-
-  def handle_info(:close_calls, state), do: {:noreply, close(state, {:error, :worker_exited})}
 
   def handle_info({:EXIT, worker, reason}, %{worker: worker} = state),
     do: {:stop, {:shutdown, reason}, state}
@@ -234,7 +236,12 @@ defmodule Snakepit.Stdio.Owner do
   end
 
   defp close(%{channel: channel} = state, answer) do
-    for [ref] <- select(channel, {:_, :"$1", :_}, [:"$1"]), do: send(ref, {ref, answer})
+    for [id, ref] <- select(channel, {:"$1", :"$2", :_}, [:"$1", :"$2"]) do
+      # What still waited to be written has not run anywhere.
+      unwritten = Writer.unwritten?(channel.calls, id)
+      send(ref, {ref, if(unwritten, do: {:error, :grpc_unavailable}, else: answer)})
+    end
+
     delete(channel)
     %{state | over: true}
   end

@@ -22,7 +22,7 @@ defmodule Snakepit.Stdio.Writer do
       :ok
     else
       :atomics.add(counters, @waiting, 1)
-      true = :ets.insert(channel.calls, {{:frame, id}, frame})
+      true = :ets.insert(channel.calls, {{:frame, id}, frame, :waiting, self()})
       send(channel.writer, {:write, id})
       :ok
     end
@@ -35,14 +35,21 @@ defmodule Snakepit.Stdio.Writer do
   """
   @spec cancel(Channel.t(), non_neg_integer()) :: :ok
   def cancel(%Channel{calls: calls, writer: writer}, id) do
-    if :ets.take(calls, {:frame, id}) == [], do: send(writer, {:cancel, id})
+    unless unwritten?(calls, id), do: send(writer, {:cancel, id})
     :ok
   end
+
+  @doc """
+  Takes a call from those that wait to be written. `false` if it may have been written.
+  """
+  @spec unwritten?(:ets.table(), non_neg_integer()) :: boolean()
+  def unwritten?(calls, id),
+    do: match?([{_key, _frame, :waiting, _caller}], :ets.take(calls, {:frame, id}))
 
   defp loop(port, calls, counters, codec) do
     receive do
       {:write, id} ->
-        for {_id, frame} <- :ets.take(calls, {:frame, id}), do: Port.command(port, frame)
+        write_waiting(port, calls, {:frame, id})
         :atomics.sub(counters, @waiting, 1)
 
       {:cancel, id} ->
@@ -54,5 +61,16 @@ defmodule Snakepit.Stdio.Writer do
   rescue
     # The port is closed, or the table is gone: so are the calls.
     ArgumentError -> :ok
+  end
+
+  # Whoever asked may have given up meanwhile. If the program ends now, nobody can tell whether it
+  # has read this one.
+  defp write_waiting(port, calls, key) do
+    if :ets.update_element(calls, key, {3, :writing}) do
+      for {_key, frame, :writing, _caller} <- :ets.lookup(calls, key),
+          do: Port.command(port, frame)
+
+      :ets.delete(calls, key)
+    end
   end
 end
