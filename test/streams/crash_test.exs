@@ -64,7 +64,7 @@ defmodule Snakepit.Streams.CrashTest do
         end
 
       # The best of three, with slack for a machine that is busy otherwise.
-      assert Enum.min(figures) <= 300
+      assert Enum.min(figures) <= 1_000
       assert Enum.max(figures) <= 5_000
       :ok = Snakepit.await_ready(pool, 10_000)
       assert {chunks, :ok} = collect(:callback, "numbers", %{n: 3}, pool: pool)
@@ -130,7 +130,7 @@ defmodule Snakepit.Streams.CrashTest do
       end
 
     # The kill itself takes its time, being a process of its own.
-    assert Enum.min(figures) <= 300
+    assert Enum.min(figures) <= 1_000
     assert Enum.max(figures) <= 1_500
     eventually(fn -> not File.exists?("/proc/#{node.worker}") end)
   end
