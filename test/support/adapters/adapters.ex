@@ -21,6 +21,13 @@ defmodule Snakepit.Test.Adapters do
       streams: true
     },
     %{
+      name: "grpcio",
+      options: [adapter: GRPCPython, transport: :grpcio],
+      transport: "grpcio",
+      codec: :msgpack,
+      streams: true
+    },
+    %{
       name: "JSON through pipes",
       options: [adapter: GenericPythonV2],
       transport: "stdio-json",
