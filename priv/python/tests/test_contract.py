@@ -393,9 +393,13 @@ def test_a_worker_that_still_imports_ends_with_its_parent_too(transport, tmp_pat
     (tmp_path / "endless_module.py").write_text(
         "import os, time\nos.write(2, b'importing\\n')\ntime.sleep(60)\n"
     )
+    directory = tmp_path / "of the worker"
+    directory.mkdir()
+    listening = [] if transport.startswith("stdio") else ["--socket", str(directory / "socket")]
     worker = Worker(
         "--path",
         str(tmp_path),
+        *listening,
         transport=transport,
         modules=["endless_module"],
         stderr=subprocess.PIPE,
@@ -403,6 +407,7 @@ def test_a_worker_that_still_imports_ends_with_its_parent_too(transport, tmp_pat
     assert worker.process.stderr.readline() == b"importing\n"
     worker.process.stdin.close()
     assert worker.status() == -signal.SIGKILL
+    assert directory.exists() == (not listening)
     worker.process.stdout.close()
     worker.process.stderr.close()
 

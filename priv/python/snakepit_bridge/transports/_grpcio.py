@@ -56,9 +56,9 @@ class GrpcioTransport:
         server, address = asyncio.run_coroutine_threadsafe(_start(engine, config), loop).result()
         self._process.tell_ready(address, "grpcio")
 
-        def close() -> None:
-            stopped = asyncio.run_coroutine_threadsafe(server.stop(LAST_REPLIES), loop)
-            stopped.result(2 * LAST_REPLIES)
+        def close(patient: bool) -> None:
+            stopping = server.stop(LAST_REPLIES if patient else None)
+            asyncio.run_coroutine_threadsafe(stopping, loop).result(2 * LAST_REPLIES)
 
         return serving.run(close)
 

@@ -144,8 +144,9 @@ class Process:
         """Does what the parent would have: the socket goes, and with the last its directory."""
         if self._socket is None:
             return
-        with suppress(OSError):
+        with suppress(OSError):  # it may not be there yet
             os.unlink(self._socket)
+        with suppress(OSError):
             os.rmdir(os.path.dirname(self._socket))
 
 

@@ -46,10 +46,11 @@ class Serving:
         """The transport cannot go on: the worker is to end with a failure. From any thread."""
         self._end(b"f")
 
-    def run(self, close: Callable[[], None]) -> int:
+    def run(self, close: Callable[[bool], None]) -> int:
         """Runs the handlers that ask for the main thread. Returns the exit status at the end.
 
-        ``close`` is called when no call is to be served any more.
+        ``close`` is called when no call is to be served any more, with whether there is somebody to
+        whom the last replies may still be on their way.
         """
         reasons: list[bytes] = []
         ending = Thread(
@@ -82,7 +83,7 @@ class Serving:
         with suppress(BlockingIOError):  # there are reasons enough
             os.write(self._reason_in, reason)
 
-    def _await_end(self, close: Callable[[], None], reasons: list[bytes]) -> None:
+    def _await_end(self, close: Callable[[bool], None], reasons: list[bytes]) -> None:
         signals = {bytes([signal.SIGTERM]), b"t"}
         if not self._process.has_parent:
             signals.add(bytes([signal.SIGINT]))
@@ -99,7 +100,7 @@ class Serving:
             self._engine.draining = True
             self._engine.calls.cancel_all()
             self._engine.calls.until_idle(ORPHAN_FAREWELL)
-        close()
+        close(reason == b"d")
         self._engine.stop()
 
     def _drained(self) -> None:

@@ -63,7 +63,7 @@ class StdioTransport:
                 serving.fail()
 
         Thread(target=read, name="snakepit-io", daemon=True).start()
-        return serving.run(lambda: None)
+        return serving.run(lambda _: None)
 
 
 class Desk:
