@@ -179,9 +179,8 @@ defmodule Snakepit.Adapter do
                       grpc_execute: 4,
                       grpc_execute_stream: 5
 
-  @doc """
-  Is this module an adapter?
-  """
+  @doc false
+  # Is this module an adapter?
   @spec adapter?(module()) :: boolean()
   def adapter?(module), do: exports?(module, :executable_path, 0)
 
@@ -191,22 +190,19 @@ defmodule Snakepit.Adapter do
   @spec grpc?(module()) :: boolean()
   def grpc?(adapter), do: call(adapter, :uses_grpc?, [], false)
 
-  @doc """
-  How the workers of the adapter are spoken to.
-  """
+  @doc false
+  # How the workers of the adapter are spoken to.
   @spec protocol(module()) :: protocol()
   def protocol(adapter),
     do: if(grpc?(adapter), do: :grpc, else: call(adapter, :codec, [], :json))
 
-  @doc """
-  Does the adapter run workers like Snakepit's own?
-  """
+  @doc false
+  # Does the adapter run workers like Snakepit's own?
   @spec own_worker?(module()) :: boolean()
   def own_worker?(adapter), do: exports?(adapter, :worker_args, 1)
 
-  @doc """
-  The program, its script, and the arguments of the adapter.
-  """
+  @doc false
+  # The program, or why there is none.
   @spec program(module()) :: {:ok, Path.t()} | {:error, Error.t()}
   def program(adapter) do
     case adapter.executable_path() do
@@ -217,9 +213,8 @@ defmodule Snakepit.Adapter do
     error in Error -> {:error, error}
   end
 
-  @doc """
-  The script and the arguments that do not depend on the worker.
-  """
+  @doc false
+  # The script and the arguments that do not depend on the worker.
   @spec script(module()) :: [String.t()]
   def script(adapter) do
     script =
@@ -230,9 +225,8 @@ defmodule Snakepit.Adapter do
     List.wrap(script) ++ call(adapter, :script_args, [], [])
   end
 
-  @doc """
-  Calls an optional callback.
-  """
+  @doc false
+  # Calls an optional callback.
   @spec call(module(), atom(), [term()], term()) :: term()
   def call(adapter, function, args, default) do
     if exports?(adapter, function, length(args)),
@@ -240,9 +234,8 @@ defmodule Snakepit.Adapter do
       else: default
   end
 
-  @doc """
-  Does the adapter have an optional callback?
-  """
+  @doc false
+  # Does the adapter have an optional callback?
   @spec exports?(module(), atom(), arity()) :: boolean()
   def exports?(adapter, function, arity),
     do: Code.ensure_loaded?(adapter) and function_exported?(adapter, function, arity)

@@ -1,9 +1,9 @@
 defmodule Snakepit.GRPCWorker do
   @moduledoc """
-  One worker of a pool: a Python process and the connection to it.
+  One worker of a pool: a Python process and the connection to it, by gRPC or through pipes.
 
-  The process of this module starts Python, waits until it says that it is ready, connects,
-  and announces the worker to the pool. When Python ends, the calls on it get
+  The process of this module starts Python (or what else the `Snakepit.Adapter` names), waits until
+  it is ready, connects, and announces the worker to the pool. When Python ends, the calls on it get
   `:worker_exited` and a new process is started, at once the first time and with growing
   pauses if it keeps ending. After five times in a row its circuit is open: the log says so, and
   calls that only this worker could serve get `:grpc_unavailable` at once until a start succeeds.
