@@ -3,6 +3,8 @@ defmodule Snakepit.Feeder do
   # Reads an enumerable in a process of its own, when what is made of its elements has to be waited
   # for meanwhile. The feeder belongs to the process that starts it.
 
+  alias Snakepit.Mailbox
+
   # How long an enumerable may take to clean up when its elements are no longer wanted.
   @cleanup 100
 
@@ -54,18 +56,10 @@ defmodule Snakepit.Feeder do
     end
 
     Process.unlink(feeder)
-    flush(ref)
+    Mailbox.flush(ref)
 
     receive do
       {:EXIT, ^feeder, _reason} -> :ok
-    after
-      0 -> :ok
-    end
-  end
-
-  defp flush(ref) do
-    receive do
-      {^ref, _late} -> flush(ref)
     after
       0 -> :ok
     end

@@ -2,27 +2,16 @@ defmodule Snakepit.Adapters.ConfiguredTest do
   # The application and its environment are shared.
   use ExUnit.Case, async: false
 
-  import ExUnit.CaptureLog
-
   alias Snakepit.AdapterFallback
   alias Snakepit.Adapters.{GenericPythonMsgpack, GenericPythonV2, GRPCPython}
   alias Snakepit.Test.UnstartableAdapter
 
   @moduletag :capture_log
 
+  setup {Snakepit.Test.AppEnv, :keep}
+
   setup do
-    before = Application.get_all_env(:snakepit)
     Application.put_env(:snakepit, :pool_config, %{pool_size: 1})
-
-    on_exit(fn ->
-      capture_log(fn -> Application.stop(:snakepit) end)
-
-      for {key, _value} <- Application.get_all_env(:snakepit),
-          do: Application.delete_env(:snakepit, key)
-
-      Application.put_all_env(snakepit: before)
-      :ok = Application.start(:snakepit)
-    end)
   end
 
   defp transport, do: hd(Snakepit.list_workers()).transport

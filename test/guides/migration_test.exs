@@ -2,24 +2,10 @@ defmodule Snakepit.Guides.MigrationTest do
   # Runs the steps of guides/migration.md as they stand there, one after the other.
   use ExUnit.Case, async: false
 
-  import ExUnit.CaptureLog
-
   @moduletag :capture_log
   @moduletag :tmp_dir
 
-  setup do
-    before = Application.get_all_env(:snakepit)
-
-    on_exit(fn ->
-      capture_log(fn -> Application.stop(:snakepit) end)
-
-      for {key, _value} <- Application.get_all_env(:snakepit),
-          do: Application.delete_env(:snakepit, key)
-
-      Application.put_all_env(snakepit: before)
-      :ok = Application.start(:snakepit)
-    end)
-  end
+  setup {Snakepit.Test.AppEnv, :keep}
 
   test "every step works by itself", %{tmp_dir: directory} do
     blocks = blocks(File.read!("guides/migration.md"))

@@ -6,19 +6,7 @@ defmodule Snakepit.ConfiguredPoolTest do
 
   alias Snakepit.Error
 
-  setup do
-    before = Application.get_all_env(:snakepit)
-
-    on_exit(fn ->
-      capture_log(fn -> Application.stop(:snakepit) end)
-
-      for {key, _value} <- Application.get_all_env(:snakepit),
-          do: Application.delete_env(:snakepit, key)
-
-      Application.put_all_env(snakepit: before)
-      :ok = Application.start(:snakepit)
-    end)
-  end
+  setup {Snakepit.Test.AppEnv, :keep}
 
   defp configure do
     Application.put_env(:snakepit, :adapter_module, Snakepit.Adapters.GRPCPython)

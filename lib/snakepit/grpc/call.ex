@@ -2,7 +2,7 @@ defmodule Snakepit.GRPC.Call do
   @moduledoc false
   # One unary call: hand it to the native client, wait for its one answer.
 
-  alias Snakepit.{Error, Request}
+  alias Snakepit.{Error, Mailbox, Request}
   alias Snakepit.GRPC.{Channel, JSONCodec, Native}
 
   @spec run(Channel.t(), Request.t()) :: {:ok, map()} | {:error, Error.reason()}
@@ -54,17 +54,9 @@ defmodule Snakepit.GRPC.Call do
     after
       timeout ->
         :ok = Native.cancel(handle)
-        flush(ref)
+        # Nothing more is sent, so what is here is all there is.
+        Mailbox.flush(ref)
         {:error, :worker_timeout}
-    end
-  end
-
-  # After a cancel nothing more is sent, so what is here is all there is.
-  defp flush(ref) do
-    receive do
-      {^ref, _late} -> flush(ref)
-    after
-      0 -> :ok
     end
   end
 

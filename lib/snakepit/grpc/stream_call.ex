@@ -3,7 +3,7 @@ defmodule Snakepit.GRPC.StreamCall do
   # One server stream, consumed in the process that started it. The native client sends no
   # more than a window of chunks ahead of what was acknowledged here.
 
-  alias Snakepit.{Error, Request}
+  alias Snakepit.{Error, Mailbox, Request}
   alias Snakepit.GRPC.{Call, Channel, JSONCodec, Native}
 
   @enforce_keys [:ref, :handle, :codec, :deadline, :half, :half_bytes]
@@ -120,7 +120,7 @@ defmodule Snakepit.GRPC.StreamCall do
   @spec close(t()) :: :ok
   def close(%__MODULE__{handle: handle, ref: ref}) do
     :ok = Native.cancel(handle)
-    flush(ref)
+    Mailbox.flush(ref)
   end
 
   @doc """
@@ -241,18 +241,6 @@ defmodule Snakepit.GRPC.StreamCall do
     {:total_heap_size, words} = Process.info(self(), :total_heap_size)
     if words <= @small_heap, do: :erlang.garbage_collect()
     %{stream | garbage: 0}
-  end
-
-  @doc """
-  Removes the messages of a stream that is over.
-  """
-  @spec flush(reference()) :: :ok
-  def flush(ref) do
-    receive do
-      {^ref, _late} -> flush(ref)
-    after
-      0 -> :ok
-    end
   end
 
   defp flush_each(ref) do

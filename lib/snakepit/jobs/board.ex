@@ -7,7 +7,7 @@ defmodule Snakepit.Jobs.Board do
   # So a waiting process has at most one message of a job, however slow it is, and what it missed is
   # on the board.
 
-  alias Snakepit.Error
+  alias Snakepit.{Error, Mailbox}
   alias Snakepit.Jobs.{Job, Results}
 
   @enforce_keys [:server, :config, :jobs, :updates, :values, :bells, :expired]
@@ -154,9 +154,9 @@ defmodule Snakepit.Jobs.Board do
   @spec take_bell_down(t(), String.t(), event(), reference()) :: :ok
   def take_bell_down(%__MODULE__{bells: bells}, id, event, ref) do
     :ets.delete_object(bells, {id, self(), ref, event})
-    flush(ref)
+    Mailbox.flush(ref)
   rescue
-    ArgumentError -> flush(ref)
+    ArgumentError -> Mailbox.flush(ref)
   end
 
   @doc """
@@ -202,13 +202,5 @@ defmodule Snakepit.Jobs.Board do
     if :ets.info(expired, :size) >= @remembered, do: :ets.delete(expired, :ets.first(expired))
     :ets.insert(expired, {number, id})
     remove(board, job)
-  end
-
-  defp flush(ref) do
-    receive do
-      {^ref, :news} -> :ok
-    after
-      0 -> :ok
-    end
   end
 end
