@@ -121,6 +121,27 @@ defmodule Snakepit.Streams.CleanupTest do
       assert os_pid(pool) == worker
     end
 
+    test "no thread is made for each of the others that are cancelled", %{beacon: beacon} do
+      pool = start_pool(max_concurrent_streams: 32, cancel_grace_ms: 20_000)
+      worker = OsProcess.watch(os_pid(pool))
+      callers = for _ <- 1..12, do: call(pool, "busy_command", beacon)
+      Beacon.await_many(beacon, "begun", 12)
+      holder = Task.async(fn -> execute(pool, "holds_interpreter", beacon) end)
+      holding = Beacon.await(beacon, "holding")
+
+      before = threads(worker)
+      Enum.each(callers, &kill/1)
+      # Until the last of them would be interrupted, and some time more.
+      refute_receive {:os_process_ended, ^worker}, 200
+      assert threads(worker) <= before + 1
+
+      Beacon.release(beacon, holding)
+      assert {:ok, _received} = Task.await(holder)
+      for event <- Beacon.await_many(beacon, "ended", 12), do: assert(event["by"] == "Cancelled")
+      await_free(pool)
+      assert os_pid(pool) == worker
+    end
+
     @tag :capture_log
     test "and is cancelled itself, the grace time is all it has", %{beacon: beacon} do
       pool = start_pool(cancel_grace_ms: 300)
@@ -150,6 +171,8 @@ defmodule Snakepit.Streams.CleanupTest do
       assert_receive {:log, "busy_command could not run" <> _, %{level: :warning}}, 5_000
     end
   end
+
+  defp threads(os_pid), do: length(File.ls!("/proc/#{os_pid}/task"))
 
   defp call(pool, command, beacon), do: spawn(fn -> execute(pool, command, beacon) end)
 
