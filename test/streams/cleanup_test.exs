@@ -156,6 +156,25 @@ defmodule Snakepit.Streams.CleanupTest do
     end
 
     @tag :capture_log
+    test "and is cancelled itself, one that waits for its consumer changes nothing",
+         %{beacon: beacon} do
+      pool = start_pool(cancel_grace_ms: 300)
+      worker = OsProcess.watch(os_pid(pool))
+      {:ok, stream} = Snakepit.start_stream("producer", %{key: "waiting"}, pool: pool, window: 2)
+      # The chunks of the window, and one that has no room.
+      eventually(fn ->
+        Snakepit.execute("made_by", %{key: "waiting"}, pool: pool) == {:ok, %{"made" => 3}}
+      end)
+
+      holder = call(pool, "holds_interpreter", beacon)
+      Beacon.await(beacon, "holding")
+      kill(holder)
+      assert_receive {:os_process_ended, ^worker}, 1_500
+      ref = stream.ref
+      assert_receive {:snakepit, ^ref, {:error, :worker_exited}}, 1_000
+    end
+
+    @tag :capture_log
     test "for ever, the worker ends although nobody can be blamed", %{beacon: beacon} do
       pool = start_pool(cancel_grace_ms: 50)
       worker = OsProcess.watch(os_pid(pool))

@@ -28,6 +28,8 @@ pub(crate) struct CallState {
     cancelled: OnceLock<Instant>,
     /// The handler knows that it is cancelled; from then on its clean-up is left in peace.
     told: AtomicBool,
+    /// The handler waits in our code, without the GIL.
+    waits: AtomicBool,
     run: Mutex<Run>,
 }
 
@@ -61,6 +63,7 @@ impl CallState {
             calls,
             cancelled: OnceLock::new(),
             told: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
             run: Mutex::new(Run::Waiting),
         }
     }
@@ -80,6 +83,25 @@ impl CallState {
 
     pub(crate) fn runs(&self) -> bool {
         matches!(*self.lock(), Run::Thread { .. } | Run::Loop { .. })
+    }
+
+    /// Whether its handler may be what holds the GIL.
+    pub(crate) fn may_hold(&self) -> bool {
+        self.runs() && !self.waits.load(Ordering::Relaxed)
+    }
+
+    /// Waits without the GIL, on behalf of the handler.
+    pub(crate) fn wait<T: Send>(&self, py: Python<'_>, wait: impl FnOnce() -> T + Send) -> T {
+        // Any thread of the handler may come here, and its own may be busy meanwhile.
+        let waits = self.runs_on(inject::current_thread(py));
+        if waits {
+            self.waits.store(true, Ordering::Relaxed);
+        }
+        let waited = py.detach(wait);
+        if waits {
+            self.waits.store(false, Ordering::Relaxed);
+        }
+        waited
     }
 
     pub(crate) fn runs_on(&self, thread: u64) -> bool {

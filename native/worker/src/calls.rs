@@ -125,10 +125,10 @@ impl Calls {
         self.lock().values().find(|call| call.runs_on(thread)).cloned()
     }
 
-    /// Whether every handler that runs was cancelled at least `grace` ago.
+    /// Whether every handler that may hold the GIL was cancelled at least `grace` ago.
     pub(crate) fn all_cancelled_for(&self, grace: Duration) -> bool {
         let was_cancelled = |call: &Arc<CallState>| call.cancelled_for() >= Some(grace);
-        self.lock().values().all(|call| !call.runs() || was_cancelled(call))
+        self.lock().values().all(|call| !call.may_hold() || was_cancelled(call))
     }
 
     pub(crate) fn worker_id(&self) -> &str {

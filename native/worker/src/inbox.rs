@@ -222,7 +222,7 @@ impl Chunks {
         loop {
             match self.inbox.take() {
                 Taken::Chunk(chunk) => return self.dict(py, &chunk).map(Some),
-                Taken::Nothing => py.detach(|| self.inbox.wait()),
+                Taken::Nothing => self.state.wait(py, || self.inbox.wait()),
                 Taken::End(End::Complete) => return Ok(None),
                 Taken::End(End::Failed(reason)) => return Err(inject::input_failed(py, &reason)),
                 Taken::End(End::Gone) => return Err(self.gone(py)),

@@ -168,7 +168,7 @@ impl Pump {
     fn send(&self, py: Python<'_>, chunk: StreamResponse, size: usize) -> bool {
         let room = match self.outbox.room() {
             Room::Some => true,
-            Room::None => py.detach(|| self.outbox.wait_for_room()),
+            Room::None => self.state.wait(py, || self.outbox.wait_for_room()),
             Room::Gone => false,
         };
         room && self.outbox.put(chunk, size) && !self.state.is_cancelled()
