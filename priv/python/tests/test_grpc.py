@@ -457,6 +457,7 @@ def test_a_port_that_is_taken_is_told(transport):
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\x04\x00\x00\x00\x00\x00",
         os.urandom(1000),
     ],
+    ids=["nothing", "HTTP/1", "no frames", "a frame without end", "noise"],
 )
 def test_strangers_at_the_port_do_no_harm(run, said):
     worker, at = run("--port", "0")
