@@ -64,5 +64,11 @@ def test_without_the_native_part_grpcio_takes_its_place_and_that_is_told(start, 
     process = start("-c", WITHOUT_NATIVE, SCRIPT, env={"PYTHONPATH": str(SCRIPT.parent)})
     line = process.stdout.readline()
     assert "by grpcio." in line
-    assert call(line.split()[2]) == b"ok"
+    address = line.split()[2]
+    assert call(address) == b"ok"
     assert "has no native part" in process.stderr.readline()
+    client = GrpcClient(None, address, codec="msgpack")
+    assert list(client.health()["codecs"]) == [client.pb.CODEC_JSON, client.pb.CODEC_MSGPACK]
+    value = ["5", b"\xff", 2**100, None]
+    assert client.call("echo", {"value": value}) == {"value": value}
+    client.close()

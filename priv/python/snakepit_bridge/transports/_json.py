@@ -11,31 +11,14 @@ from __future__ import annotations
 import binascii
 import json
 import math
-import sys
 from typing import Any
 
-from ._failure import Refused, described
-
-#: Values nested deeper than this are refused.
-MAX_DEPTH = 256
+from ._walk import Problem, known, text, walk
 
 #: Of larger integers Python makes no text, so that nobody can have it work on one for hours.
 _MAX_BITS = 14_000
 
 _FLOATS = {"nan": math.nan, "infinity": math.inf, "neg_infinity": -math.inf}
-
-
-class _Problem(Exception):
-    """Gathers the path while it returns through the walk, so that a value without an error pays
-    nothing for it."""
-
-    def __init__(self, problem: str) -> None:
-        self.problem = problem
-        self.path = ""
-
-    def at(self, step: str) -> _Problem:
-        self.path = step + self.path
-        return self
 
 
 def dumps(value: Any, root: str = "value", *, forms: bool = True) -> bytes:
@@ -44,10 +27,7 @@ def dumps(value: Any, root: str = "value", *, forms: bool = True) -> bytes:
         return (_WITH_FORMS if forms else _PLAIN).encode(value).encode()
     except (TypeError, ValueError, OverflowError, RecursionError):
         pass  # what it does not take, or says nothing useful about
-    try:
-        return _PLAIN.encode(_plain(value, forms, 0)).encode()
-    except _Problem as problem:
-        raise Refused("encoding", f"{root}{problem.path}: {problem.problem}") from None
+    return _PLAIN.encode(walk(value, WithForms() if forms else Plain(), root)).encode()
 
 
 def loads(data: bytes | str) -> Any:
@@ -59,12 +39,50 @@ def loads(data: bytes | str) -> Any:
         raise ValueError("the JSON is nested too deep") from None
 
 
+class Plain:
+    """What every reader of JSON understands."""
+
+    def integer(self, value: int) -> int:
+        if value.bit_length() > _MAX_BITS:
+            raise Problem(f"an integer of {value.bit_length()} bits is too large for JSON")
+        return value
+
+    def float(self, value: float) -> Any:
+        if math.isfinite(value):
+            return value
+        raise Problem(f"the float {value} cannot be sent as JSON")
+
+    def bytes(self, value: Any) -> Any:
+        raise Problem("bytes inside of other values cannot be sent as JSON")
+
+    def key(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return text(key)
+        if key is None or isinstance(key, (int, float)):
+            return key
+        return str(known(key))
+
+
+class WithForms(Plain):
+    """With the forms that our own peer knows."""
+
+    def float(self, value: float) -> Any:
+        if math.isfinite(value):
+            return value
+        if value != value:
+            return {"__float__": "nan"}
+        return {"__float__": "infinity" if value > 0 else "neg_infinity"}
+
+    def bytes(self, value: Any) -> Any:
+        return {"__bytes__": binascii.b2a_base64(value, newline=False).decode("ascii")}
+
+
 def _formed(found: dict[str, Any]) -> Any:
     if len(found) == 1:
-        text = found.get("__bytes__")
-        if isinstance(text, str):
+        encoded = found.get("__bytes__")
+        if isinstance(encoded, str):
             try:
-                return binascii.a2b_base64(text)
+                return binascii.a2b_base64(encoded)
             except ValueError:
                 return found
         name = found.get("__float__")
@@ -76,22 +94,8 @@ def _formed(found: dict[str, Any]) -> Any:
 def _default(value: Any) -> Any:
     """For the encoder: what stands for an object that it does not know."""
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return {"__bytes__": binascii.b2a_base64(value, newline=False).decode("ascii")}
-    return _known(value)
-
-
-def _known(value: Any) -> Any:
-    """A date, a time or a scalar of numpy as JSON has it. Raises TypeError for all else."""
-    datetime = sys.modules.get("datetime")  # not imported: then nothing can be of its types
-    if datetime is not None and isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.generic):
-        item = value.item()
-        # That of an extended float is of the same type again.
-        if type(item) is not type(value):
-            return item
-    raise TypeError
+        return WithForms().bytes(value)
+    return known(value)
 
 
 _WITH_FORMS = json.JSONEncoder(
@@ -106,75 +110,5 @@ _PLAIN = json.JSONEncoder(
     check_circular=False,
     allow_nan=False,
     separators=(",", ":"),
-    default=_known,
+    default=known,
 )
-
-
-def _plain(value: Any, forms: bool, depth: int) -> Any:
-    """The value in types that every encoder takes. Raises _Problem."""
-    if value is None or value is True or value is False:
-        return value
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, int):
-        if value.bit_length() > _MAX_BITS:
-            raise _Problem(f"an integer of {value.bit_length()} bits is too large for JSON")
-        return int(value)
-    if isinstance(value, float):
-        return _float(float(value), forms)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        if forms:
-            return _default(value)
-        raise _Problem("bytes inside of other values cannot be sent as JSON")
-    if isinstance(value, dict):
-        depth = _inside(depth)
-        return {_key(key): _at(f".{key}", item, forms, depth) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        depth = _inside(depth)
-        return [_at(f"[{index}]", item, forms, depth) for index, item in enumerate(value)]
-    try:
-        return _plain(_known(value), forms, depth)
-    except TypeError:
-        raise _Problem(f"{described(value)} cannot be sent to Elixir") from None
-
-
-def _at(step: str, value: Any, forms: bool, depth: int) -> Any:
-    try:
-        return _plain(value, forms, depth)
-    except _Problem as problem:
-        raise problem.at(step) from None
-
-
-def _inside(depth: int) -> int:
-    if depth < MAX_DEPTH:
-        return depth + 1
-    raise _Problem(
-        f"values nested more than {MAX_DEPTH} deep cannot be sent; does it contain itself?"
-    )
-
-
-def _float(value: float, forms: bool) -> Any:
-    if math.isfinite(value):
-        return value
-    if not forms:
-        raise _Problem(f"the float {value} cannot be sent as JSON")
-    if value != value:
-        return {"__float__": "nan"}
-    return {"__float__": "infinity" if value > 0 else "neg_infinity"}
-
-
-def _key(key: Any) -> Any:
-    if key is None or isinstance(key, (str, int, float)):
-        return _text(key) if isinstance(key, str) else key
-    try:
-        return str(_known(key))
-    except TypeError:
-        raise _Problem(f"the key {key!r} is {described(key)}, which JSON has no text for") from None
-
-
-def _text(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise _Problem("a str with surrogates cannot be sent as UTF-8") from None
-    return str.__str__(text)

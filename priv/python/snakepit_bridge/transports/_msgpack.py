@@ -1,4 +1,4 @@
-"""Values as MessagePack, by the native codec."""
+"""Values as MessagePack: by the native codec, and without that by the package ``msgpack``."""
 
 from __future__ import annotations
 
@@ -21,10 +21,7 @@ def load() -> tuple[Pack, Unpack]:
     try:
         from .._native import pack, unpack
     except ImportError as error:
-        raise TransportMissing(
-            f"MessagePack needs the native part of snakepit_bridge: {error}\n"
-            "Run: mix snakepit.setup (or: pip install priv/python)"
-        ) from None
+        return _pure(error)
 
     def pack_or_refuse(value: Any, root: str) -> bytes:
         try:
@@ -39,3 +36,15 @@ def load() -> tuple[Pack, Unpack]:
             raise Refused("encoding", str(error)) from None
 
     return pack_or_refuse, unpack_or_refuse
+
+
+def _pure(no_native: ImportError) -> tuple[Pack, Unpack]:
+    try:
+        from ._pure_msgpack import pack, unpack
+    except ImportError:
+        raise TransportMissing(
+            f"MessagePack needs the native part of snakepit_bridge: {no_native}\n"
+            "Run: mix snakepit.setup (or: pip install priv/python),\n"
+            "or do without it: pip install 'snakepit-bridge[msgpack]'"
+        ) from None
+    return pack, unpack
