@@ -275,10 +275,22 @@ defmodule Snakepit.Pool do
 
   defp checkout(_pool, _target, %{timeout: 0}), do: {:error, :worker_timeout}
 
-  defp checkout(pool, target, %{session_id: nil} = request),
+  defp checkout(pool, target, request) do
+    with {:ok, lease} <- lease(pool, target, request) do
+      if Channel.lost?(lease.channel) do
+        Lease.suspect(lease)
+        Lease.release(lease)
+        checkout(pool, target, request)
+      else
+        {:ok, lease}
+      end
+    end
+  end
+
+  defp lease(pool, target, %{session_id: nil} = request),
     do: Lease.checkout(pool, target, request)
 
-  defp checkout(pool, target, request), do: Sessions.checkout(pool, target, request)
+  defp lease(pool, target, request), do: Sessions.checkout(pool, target, request)
 
   @doc false
   @spec fetch_or_start(atom()) :: {:ok, Shared.t()} | {:error, Error.reason()}

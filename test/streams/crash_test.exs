@@ -115,6 +115,23 @@ defmodule Snakepit.Streams.CrashTest do
     end
   end
 
+  test "who starts over as soon as its stream is lost is served by another process" do
+    pool = start_pool()
+    opts = [pool: pool, window: 4]
+
+    for _round <- 1..4 do
+      {:ok, %{ref: ref} = stream} = Snakepit.start_stream("numbers", %{n: 1_000_000}, opts)
+      assert_receive {:snakepit, ^ref, {:chunk, %{"n" => 0}}}, 5_000
+      :ok = Native.signal_group(os_pid(pool), 9)
+      assert_receive {:snakepit, ^ref, {:error, :worker_exited}}, 5_000
+
+      assert [%{"n" => 0}, %{"n" => 1}] =
+               "numbers" |> Snakepit.stream!(%{n: 10}, opts) |> Enum.take(2)
+
+      Snakepit.cancel(stream)
+    end
+  end
+
   test "a VM that is killed leaves no handler running and no worker behind", %{beacon: beacon} do
     commands = ~w(yields yields_async busy naps awaits swallows swallows_async)
     node = StreamNode.start(commands, beacon.port)

@@ -65,6 +65,10 @@ defmodule Snakepit.GRPC.Native do
   @spec channel_credit(channel()) :: :ok
   def channel_credit(_channel), do: missing()
 
+  # A stream has ended with the connection, and the worker has not answered since.
+  @spec channel_lost(channel()) :: boolean()
+  def channel_lost(_channel), do: missing()
+
   @spec channel_close(channel()) :: :ok
   def channel_close(_channel), do: missing()
 

@@ -87,9 +87,12 @@ defmodule Snakepit.Pool.Lease do
   defp suspicious?(%Error{kind: kind}), do: kind == :protocol
   defp suspicious?(reason), do: reason in [:worker_exited, :grpc_unavailable]
 
-  # The caller knows before the pool that the worker is gone. When this returns the pool knows
-  # too: a call made now waits for the next process instead of failing on the last.
-  defp suspect(%__MODULE__{pool: pool, slot: slot, channel: channel}),
+  @doc """
+  The caller knows before the pool that the worker is gone. When this returns the pool knows too: a
+  call made now waits for the next process instead of failing on the last.
+  """
+  @spec suspect(t()) :: :ok
+  def suspect(%__MODULE__{pool: pool, slot: slot, channel: channel}),
     do: Server.suspect(pool.server, Slots.worker(pool.slots, slot), channel)
 
   defp give_back(%Shared{slots: slots, server: server}, slot) do

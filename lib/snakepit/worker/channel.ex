@@ -45,6 +45,14 @@ defmodule Snakepit.Worker.Channel do
     do: GRPC.Native.health(grpc(channel).native, ref, timeout)
 
   @doc """
+  Has a stream ended with the connection, and the worker not answered since? Who reads a stream as
+  messages may know before the pool.
+  """
+  @spec lost?(t()) :: boolean()
+  def lost?(%GRPC.Channel{native: native}), do: GRPC.Native.channel_lost(native)
+  def lost?(_tells_at_once), do: false
+
+  @doc """
   Ends every call, and takes no more.
   """
   @spec close(t()) :: :ok

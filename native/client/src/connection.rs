@@ -43,6 +43,7 @@ pub struct Connection {
     max_message_size: usize,
     lane: Arc<OnceLock<Arc<Lane>>>,
     peer_keeps_credit: Arc<AtomicBool>,
+    lost: Arc<AtomicBool>,
     closed: Arc<Closer>,
 }
 
@@ -73,6 +74,7 @@ impl Connection {
             max_message_size: options.max_message_size,
             lane: Arc::default(),
             peer_keeps_credit: Arc::default(),
+            lost: Arc::default(),
             closed: Arc::new(Closer::new(false)),
         })
     }
@@ -98,6 +100,17 @@ impl Connection {
     /// Whether the peer keeps credit on streams.
     pub fn peer_keeps_credit(&self) -> bool {
         self.peer_keeps_credit.load(Ordering::Relaxed)
+    }
+
+    /// A call has ended with the connection, or the peer has answered since: said before anybody
+    /// hears of it.
+    pub fn note_lost(&self, lost: bool) {
+        self.lost.store(lost, Ordering::Release);
+    }
+
+    /// Whether a call has ended with the connection, and nobody has heard of the peer since.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
     }
 
     /// Whether values of `size` bytes may be sent in one message. Checked before the call: a peer

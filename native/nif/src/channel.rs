@@ -69,6 +69,12 @@ fn channel_credit(channel: ResourceArc<ChannelResource>) -> Atom {
     atoms::ok()
 }
 
+/// Has a stream ended with the connection, and the worker not answered since?
+#[rustler::nif]
+fn channel_lost(channel: ResourceArc<ChannelResource>) -> bool {
+    channel.connection.is_lost()
+}
+
 /// Ends every call on the channel with `:worker_exited`, and every later one with
 /// `:grpc_unavailable`.
 #[rustler::nif]
@@ -98,6 +104,9 @@ fn health<'a>(
         let LastWords { speaker, names } = &LastWords { speaker, names };
         let timeout = Duration::from_millis(timeout_ms);
         let answer = snakepit_client::health(&channel.connection, timeout).await;
+        if answer.is_ok() {
+            channel.connection.note_lost(false);
+        }
         mailbox::say_last(speaker, |env| match &answer {
             Ok(health) => mailbox::tagged(env, atoms::ok(), health_map(env, health)),
             Err(error) => mailbox::error(env, reason::encode(env, error, names, Shape::Unary)),

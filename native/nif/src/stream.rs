@@ -127,9 +127,13 @@ fn start<'a>(
 
     let last_words = LastWords { speaker: speaker.clone(), names: names.clone() };
     let mut sink = TermSink::new(speaker.clone(), names, flow.mode);
+    let connection = channel.connection().clone();
     let task = runtime.spawn(async move {
         let _last_words = last_words;
         let streamed = stream.run(&mut sink).await;
+        if let Err(CallError::WorkerExited) = streamed {
+            connection.note_lost(true);
+        }
         sink.end(streamed);
     });
     let call = Call::Task(task.abort_handle());
