@@ -94,6 +94,23 @@ defmodule Snakepit.CrashTest do
     end
   end
 
+  test "the log says how a worker has ended, though its callers are the first to notice" do
+    pool = start_pool()
+    LogTap.attach()
+
+    for _round <- 1..3 do
+      beacon = Beacon.open()
+      call = Task.async(fn -> Snakepit.execute("hold", %{beacon: beacon.port}, pool: pool) end)
+      Beacon.await(beacon, "held")
+      [%{id: id, os_pid: os_pid}] = Snakepit.list_workers(pool)
+      System.cmd("kill", ["-9", "#{os_pid}"])
+      assert Task.await(call) == {:error, :worker_exited}
+      assert_receive {:log, "Worker " <> text, %{worker_id: ^id, level: :error}}, 5_000
+      assert text =~ "(process #{os_pid}) ended with status 137"
+      :ok = Snakepit.await_ready(pool, 10_000)
+    end
+  end
+
   test "a crash loop opens a circuit, which says so and closes again" do
     pool = start_pool()
     LogTap.attach()

@@ -20,6 +20,9 @@ defmodule Snakepit.Worker.Server do
   # Between two questions to a program that does not tell when it is ready.
   @ask_again 50
 
+  # How long the news of the end of a process may take that callers have noticed already.
+  @news_wait 200
+
   defstruct [
     :pool,
     :index,
@@ -73,6 +76,9 @@ defmodule Snakepit.Worker.Server do
 
   def handle_info({:timeout, timer, :restart}, %{timer: timer} = state),
     do: {:noreply, start(state)}
+
+  def handle_info({:timeout, timer, {:unreachable, reason}}, %{timer: timer} = state),
+    do: {:noreply, ended(state, "was stopped: its connection is gone (#{inspect(reason)})")}
 
   def handle_info({:timeout, timer, :check}, %{timer: timer} = state),
     do: {:noreply, check(%{state | timer: nil})}
@@ -198,8 +204,12 @@ defmodule Snakepit.Worker.Server do
     end
   end
 
-  defp checked(%{phase: :ready} = state, {:error, reason}),
-    do: ended(state, "was stopped: its connection is gone (#{inspect(reason)})")
+  # Most often it has ended, and the news of how are on their way.
+  defp checked(%{phase: :ready} = state, {:error, reason}) do
+    announce(state, {:starting, %{}})
+    timer = :erlang.start_timer(@news_wait, self(), {:unreachable, reason})
+    %{cancel_timer(state) | timer: timer}
+  end
 
   defp checked(state, _late), do: state
 
