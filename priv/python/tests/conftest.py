@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import FakeSink, make_call
+from workers import Beacon
 
 from snakepit_bridge import _registry
 from snakepit_bridge._dispatcher import Dispatcher
@@ -69,3 +70,11 @@ def submit(runner, entry):
         return sink, handle
 
     return submit
+
+
+@pytest.fixture
+def beacon(tmp_path):
+    """Where handlers of a worker send messages to the test."""
+    beacon = Beacon(tmp_path / "beacon")
+    yield beacon
+    beacon.close()

@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from workers import SCRIPT, GrpcClient
+from grpc_client import GrpcClient
+from workers import SCRIPT
 
 WITHOUT_NATIVE = (
     "import sys; sys.modules['snakepit_bridge._native'] = None; sys.argv[:] = sys.argv[1:];"
