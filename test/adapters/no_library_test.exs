@@ -37,9 +37,12 @@ defmodule Snakepit.Adapters.NoLibraryTest do
         await = "Snakepit.await_ready(:other, 10_000)"
         assert OtherVM.eval(vm, await) == ":ok"
 
-        OtherVM.tell(vm, "stop")
-        OsProcess.await_ends([vm.os_pid | others], 5_000)
+        stop = "Supervisor.stop(Snakepit.Pool.supervisor(:other))"
+        assert OtherVM.eval(vm, stop) == ":ok"
+        OsProcess.await_ends(others, 5_000)
         refute File.exists?(directory)
+        OtherVM.tell(vm, "halt")
+        OsProcess.await_ends([vm.os_pid], 5_000)
       end
 
       test "and end with the VM that is killed", %{vm: vm, os_pids: os_pids, directory: directory} do

@@ -9,8 +9,19 @@ defmodule Snakepit.Worker.Link do
   alias Snakepit.Pool.{Shared, Slots}
   alias Snakepit.Worker.{Address, Channel, CommandLine, Crash, Directory, OsProcess, Output}
 
-  # `refusal` is why the latest question to a program that is not ready yet was not answered.
-  defstruct [:id, :config, :process, :address, :channel, :sink, :refusal, output: Output.new()]
+  # `refusal` is why the latest question to a program that is not ready yet was not answered. Of one
+  # that is `ending`, the exit status is on its way.
+  defstruct [
+    :id,
+    :config,
+    :process,
+    :address,
+    :channel,
+    :sink,
+    :refusal,
+    ending: false,
+    output: Output.new()
+  ]
 
   @type t :: %__MODULE__{
           id: String.t(),
@@ -20,6 +31,7 @@ defmodule Snakepit.Worker.Link do
           channel: Channel.t() | nil,
           sink: Stdio.Output.t() | nil,
           refusal: Error.reason() | nil,
+          ending: boolean(),
           output: Output.t()
         }
   @type event ::
@@ -28,9 +40,12 @@ defmodule Snakepit.Worker.Link do
           | {:quiet, t()}
           | :unknown
 
-  # When a port has not given an exit status so long after the end of its process, somebody else
-  # holds the pipes. A lost connection tells callers before that, a pipe does not.
+  # A port that gives no exit status so long after the end of its process may never give one: somebody
+  # else holds the pipes. Callers are told then; of a lost connection they know by themselves.
   @pipe_wait 50
+
+  # So many paths of sockets are told apart.
+  @paths 100_000
 
   @doc """
   Starts the program for the `start`th time.
@@ -43,7 +58,7 @@ defmodule Snakepit.Worker.Link do
     with :ok <- library(config.protocol) do
       case config.protocol do
         :grpc -> open_grpc(link, pool, index, start)
-        codec -> open_stdio(link, pool, index, start, codec)
+        codec -> open_stdio(link, pool, index, codec)
       end
     end
   end
@@ -61,8 +76,8 @@ defmodule Snakepit.Worker.Link do
     end
   end
 
-  defp open_stdio(link, pool, index, start, codec) do
-    with {:ok, link, path} <- open_sink(link, pool, index, start),
+  defp open_stdio(link, pool, index, codec) do
+    with {:ok, link, path} <- open_sink(link, pool, index),
          {:error, error} <- open_pipes(link, path, codec) do
       clean(link)
       {:error, error}
@@ -70,9 +85,12 @@ defmodule Snakepit.Worker.Link do
   end
 
   # Only our own workers know of it; the text of others stays their own.
-  defp open_sink(%{config: config} = link, %{directory: directory}, index, start) do
+  defp open_sink(%{config: config} = link, %{directory: directory}, index) do
     if Adapter.own_worker?(config.adapter) do
-      path = Directory.socket_path(directory, index, start)
+      # A program that was left alone may be about to clear its own away. It is counted by nobody when
+      # the process of its worker was killed.
+      path =
+        Directory.socket_path(directory, index, rem(System.unique_integer([:positive]), @paths))
 
       with :ok <- Directory.ensure(directory),
            {:ok, sink} <- Stdio.Output.listen(path),
@@ -150,12 +168,14 @@ defmodule Snakepit.Worker.Link do
     do: {:ended, "ended with status #{status}"}
 
   def message(%__MODULE__{process: %{port: port} = process} = link, {port, :ended}) do
-    if match?(%Stdio.Channel{}, link.channel),
-      do: OsProcess.clear(process, @pipe_wait),
-      else: OsProcess.clear(process)
-
-    {:quiet, link}
+    OsProcess.clear(process)
+    piped = match?(%Stdio.Channel{}, link.channel)
+    if piped, do: Process.send_after(self(), {port, :still_no_status}, @pipe_wait)
+    {:quiet, %{link | ending: piped}}
   end
+
+  def message(%__MODULE__{process: %{port: port}} = link, {port, :still_no_status}),
+    do: {:quiet, close_channel(link)}
 
   def message(%__MODULE__{process: %{port: port}}, {port, :no_status}),
     do: {:ended, "ended, and a process that left its group holds its output"}

@@ -56,12 +56,12 @@ defmodule Snakepit.Worker.OsProcess do
 
   @doc """
   Kills what an ended process has left, so that the port gives its status, and sends
-  `{port, :no_status}` to the calling process in case that it does not in so many milliseconds.
+  `{port, :no_status}` to the calling process in case that it does not.
   """
-  @spec clear(t(), non_neg_integer()) :: :ok
-  def clear(%__MODULE__{port: port} = process, wait \\ @kill_wait) do
+  @spec clear(t()) :: :ok
+  def clear(%__MODULE__{port: port} = process) do
     kill(process)
-    Process.send_after(self(), {port, :no_status}, wait)
+    Process.send_after(self(), {port, :no_status}, @kill_wait)
     :ok
   end
 
