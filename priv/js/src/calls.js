@@ -4,6 +4,7 @@ import { Call, current } from "./call.js";
 import { Context } from "./context.js";
 import { describeError } from "./describe.js";
 import { Refusal } from "./errors.js";
+import { endReports } from "./progress.js";
 import { Streaming, limited, misused } from "./streaming.js";
 import { executeRequest, sessionRequest, streamMessage } from "./wire/request.js";
 import * as response from "./wire/response.js";
@@ -175,6 +176,7 @@ export class Calls {
   /** @param {Job} job @param {Uint8Array | undefined} last */
   #over({ call }, last) {
     this.#jobs.delete(call.id);
+    endReports(call);
     this.#shared.link.end(call.id, last);
     if (this.#jobs.size === 0) for (const tell of this.#whenIdle.splice(0)) tell();
   }

@@ -1,4 +1,5 @@
 import { Cancelled, SessionNotFound } from "./errors.js";
+import { Reports } from "./progress.js";
 
 /** @typedef {import("./call.js").Call} Call */
 /** @typedef {import("./sessions.js").Sessions} Sessions */
@@ -7,6 +8,8 @@ import { Cancelled, SessionNotFound } from "./errors.js";
 export class Context {
   #call;
   #sessions;
+  /** @type {Reports | undefined} */
+  #reports;
 
   /**
    * @param {Call} call
@@ -67,6 +70,20 @@ export class Context {
   timeRemaining() {
     const { deadline } = this.#call;
     return deadline === null ? null : Math.max(0, deadline - performance.now());
+  }
+
+  /**
+   * Says how far the handler is, from 0 to 1: who watches the job sees it.
+   *
+   * Free to be called often: of more than a hundred calls a second some are not passed on. Without a
+   * job nobody listens. Throws RangeError if `fraction` is no number from 0 to 1.
+   *
+   * @param {number} fraction
+   * @param {string} [message]
+   */
+  progress(fraction, message) {
+    this.#reports ??= new Reports(this.#call);
+    this.#reports.report(fraction, message);
   }
 
   /** Whether the caller no longer wants the result. */

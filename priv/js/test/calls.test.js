@@ -57,6 +57,32 @@ test("what a handler can know", async () => {
   );
 });
 
+test("progress of a job is told to the parent, in range and not endlessly", async () => {
+  const told = () => worker.events.filter((event) => event.event === "progress");
+  const metadata = { "snakepit-job": "1" };
+  assert.deepEqual((await client.execute("steps", { n: 2 }, { requestId: "r2" })).result, { steps: 2 });
+  assert.deepEqual(told(), []);
+
+  await client.execute("steps", { n: 2 }, { requestId: "j1", metadata });
+  await worker.line((line) => line.includes("j1") && line.includes('"over":true'));
+  assert.deepEqual(told(), [
+    { event: "progress", request_id: "j1", fraction: 0.5, message: "step 1" },
+    { event: "progress", request_id: "j1", fraction: 1, message: "step 2" },
+    { event: "progress", request_id: "j1", over: true },
+  ]);
+
+  await client.execute("steps", { n: 5_000 }, { requestId: "j2", metadata });
+  await worker.line((line) => line.includes("j2") && line.includes('"over":true'));
+  const many = told().filter((event) => event.request_id === "j2");
+  assert.ok(many.length < 1_000, `${many.length} reports`);
+  assert.equal(many.at(-2).fraction, 1);
+
+  for (const fraction of [-0.1, 1.1, NaN, "0.5", null]) {
+    const { detail } = await client.execute("progress", { fraction }, { requestId: "j3" });
+    assert.match(detail.message, /^progress is a number from 0 to 1, not/);
+  }
+});
+
 test("errors say their kind, class, message and stack", async () => {
   const { success, error, detail } = await client.execute("fail", { how: "class" });
   assert.deepEqual({ success, error }, { success: false, error: "no" });

@@ -135,6 +135,24 @@ stream("dies", async function* () {
   process.kill(process.pid, "SIGKILL");
 });
 
+command("steps", ({ n }, ctx) => {
+  for (let step = 1; step <= n; step += 1) ctx.progress(step / n, `step ${step}`);
+  return { steps: n };
+});
+stream("steps_stream", async function* ({ n }, ctx) {
+  for (let step = 1; step <= n; step += 1) {
+    ctx.progress(step / n);
+    yield { step };
+  }
+});
+command("raises", ({ message }) => {
+  throw new RangeError(message);
+});
+command("busy", async ({ beacon }, ctx) => {
+  await tell(beacon, "begun");
+  await sleep(60_000, undefined, { signal: ctx.signal });
+});
+
 clientStream("sum", async ({ start = 0 }, chunks) => {
   let sum = start;
   for await (const { n } of chunks) sum += n;

@@ -26,6 +26,11 @@ class Rejected extends Error {
 }
 
 command("state", () => seen);
+command("steps", ({ n }, ctx) => {
+  for (let step = 1; step <= n; step += 1) ctx.progress(step / n, `step ${step}`);
+  return { steps: n };
+});
+command("progress", ({ fraction }, ctx) => ctx.progress(fraction));
 command(function add({ a, b }) {
   return a + b;
 });
