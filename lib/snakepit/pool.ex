@@ -177,7 +177,7 @@ defmodule Snakepit.Pool do
   end
 
   defp call(pool, target, request, repeats) do
-    case with_lease(pool, target, request, &Channel.execute(&1.channel, request)) do
+    case with_lease(pool, target, request, &Channel.execute(&1.channel, &2)) do
       # By now the pool knows that the worker is gone: the next attempt finds another one, or
       # waits.
       {:error, :worker_exited} when repeats > 0 and request.idempotent ->
@@ -211,7 +211,7 @@ defmodule Snakepit.Pool do
 
     with :ok <- streams(pool),
          :ok <- known(pool, request),
-         do: with_lease(pool, target, request, &run.(&1.channel, request))
+         do: with_lease(pool, target, request, &run.(&1.channel, &2))
   end
 
   # Before a slot is taken: no worker of the pool could.
@@ -265,8 +265,8 @@ defmodule Snakepit.Pool do
   defp with_lease(pool, target, request, fun) do
     with {:ok, lease} <- checkout(pool, target, request) do
       try do
-        if request.on_lease, do: request.on_lease.()
-        lease |> fun.() |> Lease.note(lease)
+        request = if request.on_lease, do: request.on_lease.(request), else: request
+        lease |> fun.(request) |> Lease.note(lease)
       after
         Lease.release(lease)
       end

@@ -49,7 +49,7 @@ defmodule Snakepit.Request do
           command: String.t(),
           args: map(),
           started_at: integer(),
-          on_lease: (-> term()) | nil,
+          on_lease: (t() -> t()) | nil,
           timeout: timeout() | nil,
           pool: atom(),
           session_id: String.t() | nil,

@@ -174,6 +174,26 @@ defmodule Snakepit.Jobs.BatchTest do
     end
   end
 
+  test "results are remembered up to so many bytes", context do
+    large = %{command: "large", args: %{size: 100_000}, client_request_id: "large"}
+    small = nap("small")
+    opts = [on_duplicate: :replay, max_concurrency: 1]
+
+    ids = fn opts ->
+      for %{"client_request_id" => id, "job_id" => job_id} <-
+            finals(run([small, small, large, large], context, opts)),
+          uniq: true,
+          do: {id, job_id}
+    end
+
+    assert [{"small", _}, {"large", _}] = ids.(opts)
+
+    assert [{"small", _}, {"large", first}, {"large", again}] =
+             ids.([remember_bytes: 50_000] ++ opts)
+
+    assert first != again
+  end
+
   describe "when the consumer is gone" do
     setup do
       beacon = Beacon.open()
@@ -230,6 +250,15 @@ defmodule Snakepit.Jobs.BatchTest do
       Beacon.release(beacon, handler)
       assert [%{"job_id" => id}] = Jobs.list(jobs: jobs)
       assert {:ok, %{"steps" => 1}} = Jobs.result(id, jobs: jobs)
+    end
+
+    test "items that go on leave nothing in the mailbox", %{pool: pool, jobs: jobs} do
+      items = [nap("a", 50), nap("b", 50)]
+      opts = [pool: pool, jobs: jobs, detach: true]
+
+      assert [%{"job_id" => id}] = items |> Jobs.submit_batch_stream(opts) |> Enum.take(1)
+      assert {:ok, %{"slept" => 50}} = Jobs.result(id, jobs: jobs)
+      refute_received _any
     end
   end
 

@@ -45,6 +45,16 @@ defmodule Snakepit.Jobs.LimitsTest do
     assert {:ok, _slept} = Jobs.result(id, jobs: jobs)
   end
 
+  test "the time in the queue of the pool is not that of the job" do
+    pool = start_pool(max_concurrent_streams: 1)
+    jobs = start_jobs(job_timeout: 400)
+    context = %{pool: pool, jobs: jobs}
+    ids = for _ <- 1..6, do: submit!(context, "nap", %{ms: 100})
+    for id <- ids, do: assert({:ok, %{"slept" => 100}} = Jobs.result(id, jobs: jobs))
+    id = submit!(context, "rows", %{n: 5})
+    assert {:ok, %{"rows" => _rows}} = Jobs.result(id, jobs: jobs)
+  end
+
   test "max_result_bytes", %{pool: pool} do
     jobs = start_jobs(max_result_bytes: 10_000)
     context = %{pool: pool, jobs: jobs}
@@ -54,6 +64,16 @@ defmodule Snakepit.Jobs.LimitsTest do
       assert {:error, %Error{kind: :too_large, message: message}} = Jobs.result(id, jobs: jobs)
       assert message =~ "10000 bytes"
       assert {:ok, _small} = Jobs.result(submit!(context, command, %{n: 10}), jobs: jobs)
+    end
+
+    # Also what has no rows, and what there is besides them.
+    for {command, args} <- [
+          {"large", %{size: 20_000}},
+          {"table_and_more", %{n: 1, more: 20_000}}
+        ] do
+      id = submit!(context, command, args)
+      assert {:error, %Error{kind: :too_large}} = Jobs.result(id, jobs: jobs)
+      assert {:ok, %{"rows" => 0}} = Jobs.status(id, jobs: jobs)
     end
   end
 

@@ -105,10 +105,20 @@ defmodule Snakepit.Jobs.ResultsTest do
     for cut <- 1..length(whole) do
       first = id |> Jobs.stream_results(:stream, [jobs: jobs] ++ opts) |> Enum.take(cut)
       cursor = List.last(first)["cursor"]
-
-      assert (first ++ chunks(id, jobs, [cursor: cursor] ++ opts)) |> Enum.take(length(whole)) ==
-               whole
+      assert first ++ chunks(id, jobs, [cursor: cursor] ++ opts) == whole
     end
+
+    last = List.last(whole)["cursor"]
+    refuse = fn _chunk -> flunk("a chunk after the last") end
+    assert Jobs.stream_results(id, refuse, [jobs: jobs, cursor: last] ++ opts) == :ok
+  end
+
+  test "what there is besides the rows is not copied for every chunk", %{jobs: jobs} = context do
+    id = submit!(context, "table_and_more", %{n: 2_000, more: 1_000_000})
+    assert {:ok, %{"more" => [_ | _]}} = Jobs.result(id, jobs: jobs)
+    stream = Jobs.stream_results(id, :stream, jobs: jobs, chunk_size: 1)
+    {micros, 2_000} = :timer.tc(fn -> Enum.count(stream) end)
+    assert micros < 2_000_000
   end
 
   test "a cursor of nobody's is refused", %{id: id, jobs: jobs} do
@@ -204,6 +214,13 @@ defmodule Snakepit.Jobs.ResultsTest do
     assert length(chunk["rows"]) == 3
     Beacon.release(beacon, handler)
     assert {:ok, _rows} = Jobs.result(id, jobs: jobs)
+  end
+
+  test "a final chunk may have an error of its own", %{jobs: jobs} = context do
+    id = submit!(context, "final_error_key")
+
+    assert Jobs.result(id, jobs: jobs) ==
+             {:ok, %{"rows" => [%{"n" => 0}, %{"error" => "only a word"}]}}
   end
 
   test "rows of a job that failed are followed by the reason", %{jobs: jobs} = context do

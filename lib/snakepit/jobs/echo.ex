@@ -5,13 +5,28 @@ defmodule Snakepit.Jobs.Echo do
   alias Snakepit.Error
   alias Snakepit.Jobs.BatchItem
 
-  @enforce_keys [:policy, :remember]
-  defstruct [:policy, :remember, running: %{}, done: %{}, order: :queue.new(), waiting: 0]
+  @enforce_keys [:policy, :remember, :remember_bytes]
+  defstruct [
+    :policy,
+    :remember,
+    :remember_bytes,
+    running: %{},
+    done: %{},
+    order: :queue.new(),
+    bytes: 0,
+    waiting: 0
+  ]
 
   @type t :: %__MODULE__{}
 
   @spec new(map()) :: t()
-  def new(options), do: %__MODULE__{policy: options.on_duplicate, remember: options.remember}
+  def new(options) do
+    %__MODULE__{
+      policy: options.on_duplicate,
+      remember: options.remember,
+      remember_bytes: options.remember_bytes
+    }
+  end
 
   @doc """
   Has there been another one? A new item is remembered as running.
@@ -60,12 +75,20 @@ defmodule Snakepit.Jobs.Echo do
   def settle(echo, _item, _job_id, _result), do: {[], echo}
 
   defp remember(echo, id, kept) do
-    forget(%{echo | done: Map.put(echo.done, id, kept), order: :queue.in(id, echo.order)})
+    bytes = :erlang.external_size({id, kept})
+
+    forget(%{
+      echo
+      | done: Map.put(echo.done, id, kept),
+        order: :queue.in({id, bytes}, echo.order),
+        bytes: echo.bytes + bytes
+    })
   end
 
-  defp forget(%{done: done, remember: remember} = echo) when map_size(done) > remember do
-    {{:value, oldest}, order} = :queue.out(echo.order)
-    %{echo | done: Map.delete(done, oldest), order: order}
+  defp forget(%{done: done} = echo)
+       when map_size(done) > echo.remember or echo.bytes > echo.remember_bytes do
+    {{:value, {oldest, bytes}}, order} = :queue.out(echo.order)
+    forget(%{echo | done: Map.delete(done, oldest), order: order, bytes: echo.bytes - bytes})
   end
 
   defp forget(echo), do: echo

@@ -106,9 +106,6 @@ defmodule Snakepit.Jobs.Job do
       "finished_at" => job.finished_at,
       "rows" => if(job.results, do: Results.count(job.results), else: 0)
     })
-  rescue
-    # The job was deleted in between, and its rows with it.
-    ArgumentError -> %{"job_id" => job.id, "state" => job.state, "rows" => 0}
   end
 
   defp describe(job, timestamp) do

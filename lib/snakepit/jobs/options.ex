@@ -136,6 +136,12 @@ defmodule Snakepit.Jobs.Options do
       default: 10_000,
       doc: "how many finished ids are remembered for that"
     ],
+    remember_bytes: [
+      type: :non_neg_integer,
+      default: 16_777_216,
+      doc:
+        "bytes of those ids, and with `:replay` of their results; the oldest are forgotten first"
+    ],
     detach: [
       type: :boolean,
       default: false,

@@ -23,10 +23,12 @@ defmodule Snakepit.Jobs.Outcome do
 
   @spec of(Board.t(), Job.t()) :: {:ok, map()} | {:error, Error.reason()}
   def of(board, %Job{state: "completed", id: id, results: results}) do
-    case Board.value(board, id) do
-      {nil, value} -> {:ok, value}
-      {"rows", rest} -> {:ok, Map.put(rest, "rows", rows(results))}
-      {"counts", rest} -> {:ok, Map.put(rest, "counts", Map.new(rows(results)))}
+    rest = Board.rest(board, id)
+
+    case Board.key(board, id) do
+      nil -> {:ok, rest}
+      "rows" -> {:ok, Map.put(rest, "rows", rows(results))}
+      "counts" -> {:ok, Map.put(rest, "counts", Map.new(rows(results)))}
     end
   rescue
     # Deleted a moment ago.

@@ -29,7 +29,7 @@ defmodule Snakepit.Jobs.Pages do
   def open(id, options) do
     with {:ok, board} <- Board.fetch(options.jobs),
          {:ok, _job} <- Board.job(board, id),
-         {:ok, {from, index}} <- position(id, options.cursor) do
+         {:ok, {from, index, over}} <- position(id, options.cursor) do
       {:ok,
        %__MODULE__{
          board: board,
@@ -40,7 +40,8 @@ defmodule Snakepit.Jobs.Pages do
          max_bytes: options.max_chunk_bytes,
          follow: options.follow,
          from: from,
-         index: index
+         index: index,
+         over: over
        }}
     end
   end
@@ -103,9 +104,15 @@ defmodule Snakepit.Jobs.Pages do
   defp ended(pages, job, rows, to), do: chunk(pages, job, rows, to, false)
 
   defp last(pages, job, rows, to) do
-    {chunk, pages} = chunk(pages, job, rows, to, true)
-    {chunk, %{pages | over: true}}
+    {[chunk], pages} = chunk(pages, job, rows, to, true)
+    {[end_cursor(chunk, pages, job)], %{pages | over: true}}
   end
+
+  # After it there is nothing, unless the job goes on.
+  defp end_cursor(chunk, pages, %Job{state: "completed", id: id}),
+    do: %{chunk | "cursor" => cursor(id, pages.from, "end")}
+
+  defp end_cursor(chunk, _pages, _job), do: chunk
 
   defp chunk(%{id: id, index: index} = pages, job, rows, to, final) do
     {key, rows} = content(pages, rows)
@@ -178,14 +185,14 @@ defmodule Snakepit.Jobs.Pages do
 
   defp cursor(id, from, index), do: Base.url_encode64("#{id}:#{from}:#{index}", padding: false)
 
-  defp position(_id, nil), do: {:ok, {0, 0}}
+  defp position(_id, nil), do: {:ok, {0, 0, false}}
 
   defp position(id, cursor) do
     with {:ok, text} <- Base.url_decode64(cursor, padding: false),
          [^id, from, index] <- String.split(text, ":"),
          {from, ""} when from >= 0 <- Integer.parse(from),
-         {index, ""} when index >= 0 <- Integer.parse(index) do
-      {:ok, {from, index}}
+         {:ok, index, over} <- index(index) do
+      {:ok, {from, index, over}}
     else
       _other ->
         {:error,
@@ -195,5 +202,11 @@ defmodule Snakepit.Jobs.Pages do
              "#{inspect(cursor)} is no cursor of job #{id}. Take the \"cursor\" of one of its chunks."
          }}
     end
+  end
+
+  defp index("end"), do: {:ok, 0, true}
+
+  defp index(text) do
+    with {index, ""} when index >= 0 <- Integer.parse(text), do: {:ok, index, false}
   end
 end

@@ -119,12 +119,19 @@ defmodule Snakepit.Jobs.Results do
   def reached?(%__MODULE__{} = results, rows, bytes),
     do: count(results) >= rows or bytes(results) > bytes
 
+  # More of them are freed elsewhere: millions take seconds, for which nobody should wait.
+  @few 10_000
+
   @spec delete(t()) :: :ok
-  def delete(%__MODULE__{table: table}) do
-    :ets.delete(table)
+  def delete(%__MODULE__{table: table} = results) do
+    if count(results) <= @few, do: free(table), else: spawn(fn -> free(table) end)
     :ok
+  end
+
+  defp free(table) do
+    :ets.delete(table)
   rescue
     # Gone with its owner.
-    ArgumentError -> :ok
+    ArgumentError -> true
   end
 end

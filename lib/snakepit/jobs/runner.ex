@@ -30,20 +30,27 @@ defmodule Snakepit.Jobs.Runner do
   defp run(board, results, %{id: id, options: options} = order) do
     Progress.register(id, board.server)
 
-    with {:ok, request} <- request(order, board.config),
+    with {:ok, request} <- request(order),
          {:ok, pool} <- Pool.fetch_or_start(request.pool) do
-      request = %{request | on_lease: fn -> Server.started(board.server, id) end}
-      run(options.stream, pool, request, {board, results, id})
+      timeout = options.timeout || board.config.job_timeout
+
+      on_lease = fn request ->
+        Server.started(board.server, id)
+        # The time in the queue of the pool is not the job's.
+        %{request | timeout: timeout, started_at: Request.now()}
+      end
+
+      run(options.stream, pool, %{request | on_lease: on_lease}, {board, results, id})
     end
   end
 
-  defp request(%{id: id, command: command, args: args, options: options}, config) do
+  defp request(%{id: id, command: command, args: args, options: options}) do
     # The queue of the jobs is where they wait; that of the pool is only for its last step.
     opts = [
       request_id: id,
       queue_timeout: :infinity,
       pool: options.pool,
-      timeout: options.timeout || config.job_timeout,
+      timeout: :infinity,
       # Has the worker tell when the handler has nothing more to say of its progress.
       metadata: Map.put(options.metadata, "snakepit-job", "1")
     ]
@@ -61,7 +68,7 @@ defmodule Snakepit.Jobs.Runner do
       {:error, %Error{kind: :invalid_arguments, message: message}} = refused ->
         if message =~ "call it with execute_stream" do
           hear_out({:ok, refused}, pool, request)
-          stream(pool, %{request | on_lease: nil}, job)
+          stream(pool, request, job)
         else
           refused
         end
@@ -73,10 +80,14 @@ defmodule Snakepit.Jobs.Runner do
 
   defp call(pool, request, {board, results, id}) do
     with {:ok, value} <- pool |> Pool.execute_on(:any, request) |> hear_out(pool, request) do
-      {key, rows, rest} = split(value)
-      Board.put_value(board, id, {key, rest})
-      Enum.each(rows, &Results.append(results, &1))
-      if too_large?(board, results), do: {:error, too_large(board, request)}, else: :ok
+      # Before any of it is kept.
+      if :erlang.external_size(value) > board.config.max_result_bytes do
+        {:error, too_large(board, request)}
+      else
+        {key, rows, rest} = split(value)
+        Board.put_value(board, id, key, rest)
+        Enum.each(rows, &Results.append(results, &1))
+      end
     end
   end
 
@@ -101,29 +112,29 @@ defmodule Snakepit.Jobs.Runner do
   defp split(value), do: {nil, [], value}
 
   defp stream(pool, request, {board, results, id}) do
-    Board.put_value(board, id, {"rows", %{}})
-    full = make_ref()
+    Board.put_value(board, id, "rows", %{})
 
     result =
-      Pool.stream_on(pool, :any, request, fn chunk ->
-        append(chunk, board, results, id)
-        if too_large?(board, results), do: throw(full), else: :ok
+      Pool.stream_on(pool, :any, request, fn
+        # Whether it is a row or the error that ended the stream is known after it.
+        %{"is_final" => true} = chunk -> Process.put(:final, chunk)
+        chunk -> append(chunk, board, results, id)
       end)
 
-    hear_out(result, pool, request)
+    with :ok <- hear_out(result, pool, request) do
+      final = Process.get(:final, %{})
+      if map_size(final) > 1, do: append(final, board, results, id)
+      :ok
+    end
   catch
-    full when is_reference(full) -> {:error, too_large(board, request)}
+    :too_large -> {:error, too_large(board, request)}
   end
-
-  defp append(%{"is_final" => true, "error" => _}, _board, _results, _id), do: :ok
-  defp append(%{"is_final" => true} = chunk, _b, _r, _id) when map_size(chunk) == 1, do: :ok
 
   defp append(chunk, board, results, id) do
     Results.append(results, Map.delete(chunk, "is_final"))
+    if Results.bytes(results) > board.config.max_result_bytes, do: throw(:too_large)
     Board.ring_for_rows(board, id, results)
   end
-
-  defp too_large?(board, results), do: Results.bytes(results) > board.config.max_result_bytes
 
   defp too_large(board, request) do
     %Error{

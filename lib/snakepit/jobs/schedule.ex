@@ -3,16 +3,15 @@ defmodule Snakepit.Jobs.Schedule do
   # Which job runs next: the one that came first. Jobs that lost their worker, and may run again, do so
   # one at a time, for one of them may be the reason.
 
-  alias Snakepit.Jobs.Server
+  alias Snakepit.Jobs.{Job, Server}
 
   @enforce_keys [:limit, :most_queued]
   defstruct [
     :limit,
     :most_queued,
     :suspect,
-    queue: :queue.new(),
-    waiting: %{},
-    suspects: :queue.new(),
+    queue: :gb_trees.empty(),
+    suspects: :gb_trees.empty(),
     running: %{},
     runners: %{}
   ]
@@ -25,15 +24,11 @@ defmodule Snakepit.Jobs.Schedule do
 
   @spec full?(t()) :: boolean()
   def full?(%__MODULE__{} = schedule),
-    do: not room?(schedule) and map_size(schedule.waiting) >= schedule.most_queued
+    do: not room?(schedule) and waiting_count(schedule) >= schedule.most_queued
 
   @spec add(t(), Server.order()) :: t()
   def add(%__MODULE__{} = schedule, %{id: id} = order) do
-    %{
-      schedule
-      | queue: :queue.in(id, schedule.queue),
-        waiting: Map.put(schedule.waiting, id, order)
-    }
+    %{schedule | queue: :gb_trees.insert(place(id), order, schedule.queue)}
   end
 
   @doc """
@@ -41,11 +36,7 @@ defmodule Snakepit.Jobs.Schedule do
   """
   @spec repeat(t(), Server.order()) :: t()
   def repeat(%__MODULE__{} = schedule, %{id: id} = order) do
-    %{
-      schedule
-      | suspects: :queue.in(id, schedule.suspects),
-        waiting: Map.put(schedule.waiting, id, order)
-    }
+    %{schedule | suspects: :gb_trees.insert(place(id), order, schedule.suspects)}
   end
 
   @doc """
@@ -54,37 +45,19 @@ defmodule Snakepit.Jobs.Schedule do
   @spec next(t()) :: {Server.order(), t()} | :none
   def next(%__MODULE__{} = schedule) do
     cond do
-      not room?(schedule) -> :none
-      schedule.suspect == nil and not :queue.is_empty(schedule.suspects) -> next_suspect(schedule)
-      true -> next_in_queue(schedule)
-    end
-  end
-
-  defp next_suspect(schedule) do
-    {{:value, id}, suspects} = :queue.out(schedule.suspects)
-    schedule = %{schedule | suspects: suspects}
-
-    case take(schedule, id) do
-      {order, schedule} -> {order, %{schedule | suspect: id}}
-      :dropped -> next(schedule)
-    end
-  end
-
-  defp next_in_queue(schedule) do
-    case :queue.out(schedule.queue) do
-      {{:value, id}, queue} ->
-        schedule = %{schedule | queue: queue}
-        with :dropped <- take(schedule, id), do: next(schedule)
-
-      {:empty, _queue} ->
+      not room?(schedule) ->
         :none
-    end
-  end
 
-  defp take(schedule, id) do
-    case Map.pop(schedule.waiting, id) do
-      {nil, _waiting} -> :dropped
-      {order, waiting} -> {order, %{schedule | waiting: waiting}}
+      schedule.suspect == nil and not :gb_trees.is_empty(schedule.suspects) ->
+        {_place, order, suspects} = :gb_trees.take_smallest(schedule.suspects)
+        {order, %{schedule | suspects: suspects, suspect: order.id}}
+
+      not :gb_trees.is_empty(schedule.queue) ->
+        {_place, order, queue} = :gb_trees.take_smallest(schedule.queue)
+        {order, %{schedule | queue: queue}}
+
+      true ->
+        :none
     end
   end
 
@@ -120,14 +93,28 @@ defmodule Snakepit.Jobs.Schedule do
   Takes back a job that has not started; one that has keeps its place until its process has ended.
   """
   @spec drop(t(), String.t()) :: {pid() | nil, t()}
-  def drop(%__MODULE__{} = schedule, id),
-    do: {schedule.runners[id], %{schedule | waiting: Map.delete(schedule.waiting, id)}}
+  def drop(%__MODULE__{} = schedule, id) do
+    place = place(id)
+    queue = :gb_trees.delete_any(place, schedule.queue)
+    suspects = :gb_trees.delete_any(place, schedule.suspects)
+    {schedule.runners[id], %{schedule | queue: queue, suspects: suspects}}
+  end
 
   @spec waiting(t()) :: [String.t()]
-  def waiting(%__MODULE__{waiting: waiting}), do: Map.keys(waiting)
+  def waiting(%__MODULE__{queue: queue, suspects: suspects}),
+    do: for(order <- :gb_trees.values(suspects) ++ :gb_trees.values(queue), do: order.id)
 
   @spec runners(t()) :: [{String.t(), pid()}]
   def runners(%__MODULE__{runners: runners}), do: Map.to_list(runners)
+
+  defp waiting_count(%{queue: queue, suspects: suspects}),
+    do: :gb_trees.size(queue) + :gb_trees.size(suspects)
+
+  # First come, first served.
+  defp place(id) do
+    {:ok, number} = Job.number(id)
+    number
+  end
 
   # Those that are being killed count, until they are gone.
   defp room?(schedule), do: map_size(schedule.runners) < schedule.limit

@@ -29,15 +29,15 @@ defmodule Snakepit.Jobs.Server do
           args: map(),
           options: map(),
           owner: nil | pid(),
-          notify: nil | {pid(), reference()}
+          notify: nil | reference()
         }
 
   @spec start_link(map()) :: GenServer.on_start()
   def start_link(config), do: GenServer.start_link(__MODULE__, config)
 
   @doc """
-  Takes a job in. An `owner` gets it deleted with its own end, and deletes it otherwise; `notify` gets
-  `{ref, {:finished, id}}`.
+  Takes a job in. An `owner` gets it deleted with its own end, and deletes it otherwise; `notify`, an
+  alias, gets `{notify, {:finished, id}}`.
   """
   @spec submit(pid(), order()) :: {:ok, String.t()} | {:error, Error.reason()}
   def submit(server, order), do: call(server, {:submit, order})
@@ -231,7 +231,7 @@ defmodule Snakepit.Jobs.Server do
           else: repeat(state, order)
 
       _deleted ->
-        state
+        settle(state, order.id, {"failed", :worker_exited})
     end
   end
 
@@ -252,11 +252,17 @@ defmodule Snakepit.Jobs.Server do
     with {:ok, job} <- Board.job(board, id), false <- Job.final?(job) do
       job = Board.post(board, Job.finish(job, final, reason, Board.size(board, job)))
       {owner, notify} = state.parties[id]
-      with {pid, ref} <- notify, do: send(pid, {ref, {:finished, id}})
+      if notify, do: send(notify, {notify, {:finished, id}})
       # What belongs to a batch is deleted by it.
       if owner, do: state, else: retain(%{state | retention: Retention.add(state.retention, job)})
     else
-      _settled_or_deleted -> state
+      # Deleted, perhaps while its process put its result on the board.
+      {:error, _reason} ->
+        Board.sweep(board, id)
+        state
+
+      true ->
+        state
     end
   end
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from ._exceptions import Cancelled, SessionNotFound
-from ._progress import report
+from ._progress import Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,12 +45,13 @@ class Context:
     That is: by a parameter annotated ``Context``, or by a first parameter named ``ctx``.
     """
 
-    __slots__ = ("_call", "_session", "_sessions")
+    __slots__ = ("_call", "_reports", "_session", "_sessions")
 
     def __init__(self, call: Call, sessions: Sessions) -> None:
         self._call = call
         self._sessions = sessions
         self._session: dict[str, Any] | None = None
+        self._reports: Reports | None = None
 
     @property
     def session(self) -> dict[str, Any]:
@@ -101,10 +102,12 @@ class Context:
     def progress(self, fraction: float, message: str | None = None) -> None:
         """Says how far the handler is, from 0 to 1: who watches the job sees it.
 
-        Free to be called often: of more than a thousand calls a second some are not passed on.
+        Free to be called often: of more than a hundred calls a second some are not passed on.
         Without a job nobody listens. Raises ValueError if ``fraction`` is no number from 0 to 1.
         """
-        report(self._call.request_id, fraction, message)
+        if self._reports is None:
+            self._reports = Reports(self._call)
+        self._reports.report(fraction, message)
 
     @property
     def cancelled(self) -> bool:

@@ -2,56 +2,84 @@
 
 from __future__ import annotations
 
-from _thread import allocate_lock
 from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
+
+    from ._context import Call
 
     Tell = Callable[[str], None]
 
-#: So many reports a second are passed on in the long run, and so many at once.
-RATE = 1_000
+#: So many reports a second of one call are passed on in the long run, and so many at once.
+RATE = 100
 #: The metadata that a job has.
 JOB = "snakepit-job"
 #: A longer message is cut.
 MOST = 1_000
 
 _tell: Tell | None = None
-_lock = allocate_lock()
-_budget = float(RATE)
-_filled = 0.0
 
 
-def forward(tell: Tell) -> None:
+def forward(tell: Tell | None) -> None:
     """Has reports passed to ``tell`` as JSON."""
     global _tell
     _tell = tell
 
 
-def report(request_id: str, fraction: float, message: str | None = None) -> None:
-    """Passes on that the call is so far, unless there were too many reports of late."""
-    # Numbers of numpy are none of Python's, and NaN is no number.
-    fraction = float(fraction)
-    if not 0.0 <= fraction <= 1.0:
-        raise ValueError(f"progress is a number from 0 to 1, not {fraction!r}")
-    # The end of the way is always told.
-    if _tell is None or not (_take() or fraction == 1.0):
-        return
-    from json import dumps
+class Reports:
+    """What one call says of its progress."""
 
-    text = None if message is None else str(message)[:MOST]
-    _tell(
-        dumps(
-            {
-                "event": "progress",
-                "request_id": request_id,
-                "fraction": fraction,
-                "message": text,
-            }
+    __slots__ = ("_budget", "_call", "_done", "_filled")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._budget = float(RATE)
+        self._filled = monotonic()
+        self._done = False
+
+    def report(self, fraction: float, message: str | None = None) -> None:
+        """Passes on that the call is so far, unless there were too many reports of late."""
+        fraction = _checked(fraction)
+        # Nobody listens to a call that is no job.
+        if _tell is None or JOB not in self._call.metadata or not self._may_tell(fraction):
+            return
+        from json import dumps
+
+        text = None if message is None else str(message)[:MOST]
+        _tell(
+            dumps(
+                {
+                    "event": "progress",
+                    "request_id": self._call.request_id,
+                    "fraction": fraction,
+                    "message": text,
+                }
+            )
         )
-    )
+
+    def _may_tell(self, fraction: float) -> bool:
+        """Takes one report from the budget, which fills with time."""
+        now = monotonic()
+        self._budget = min(RATE, self._budget + (now - self._filled) * RATE)
+        self._filled = now
+        if self._budget >= 1.0:
+            self._budget -= 1.0
+        elif self._done or fraction < 1.0:
+            return False
+        # The end of the way is told in any case, once.
+        self._done = self._done or fraction == 1.0
+        return True
+
+
+def _checked(given: Any) -> float:
+    # Numbers of numpy are none of Python's; a text is no number, and neither is NaN.
+    fraction = -1.0 if isinstance(given, (str, bytes)) else float(given)
+    if 0.0 <= fraction <= 1.0:
+        return fraction
+    raise ValueError(f"progress is a number from 0 to 1, not {given!r}")
 
 
 def end_reports(request_id: str, metadata: dict[str, str]) -> None:
@@ -60,16 +88,3 @@ def end_reports(request_id: str, metadata: dict[str, str]) -> None:
         from json import dumps
 
         _tell(dumps({"event": "progress", "request_id": request_id, "over": True}))
-
-
-def _take() -> bool:
-    """Takes one report from the budget, which fills with time."""
-    global _budget, _filled
-    with _lock:
-        now = monotonic()
-        _budget = min(RATE, _budget + (now - _filled) * RATE)
-        _filled = now
-        if _budget < 1.0:
-            return False
-        _budget -= 1.0
-        return True

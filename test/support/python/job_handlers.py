@@ -15,6 +15,13 @@ def nap(ms: int = 50):
 
 
 @command
+def nap_then_tell(ms: int):
+    """Gives the time, in microseconds, at which it ends."""
+    time.sleep(ms / 1000)
+    return {"ended": time.time_ns() // 1000}
+
+
+@command
 def steps(ctx: Context, n: int, beacon: int = 0):
     """Reports every step, and waits after them if it gets a beacon."""
     for step in range(1, n + 1):
@@ -57,6 +64,11 @@ def rows(n: int, width: int = 10, hold_at: int = -1, beacon: int = 0):
     return {"n": n, "text": "last"}
 
 
+@command
+def table_and_more(n: int, more: int):
+    return {"rows": [{"n": i} for i in range(n)], "more": list(range(more))}
+
+
 @stream
 def rows_then_error(n: int):
     for i in range(n):
@@ -70,6 +82,18 @@ def busy(beacon: int):
     Beacon(beacon).tell("begun")
     while True:
         sum(range(1000))
+
+
+@command
+def ignores_everything(beacon: int):
+    """Computes, and ends by nothing that Python can do."""
+    Beacon(beacon).tell("begun")
+    while True:
+        try:
+            while True:
+                sum(range(1000))
+        except BaseException:
+            pass
 
 
 @command
