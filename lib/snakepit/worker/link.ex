@@ -9,19 +9,8 @@ defmodule Snakepit.Worker.Link do
   alias Snakepit.Pool.{Shared, Slots}
   alias Snakepit.Worker.{Address, Channel, CommandLine, Crash, Directory, OsProcess, Output}
 
-  # `refusal` is why the latest question to a program that is not ready yet was not answered. Of one
-  # that is `ending`, the exit status is on its way.
-  defstruct [
-    :id,
-    :config,
-    :process,
-    :address,
-    :channel,
-    :sink,
-    :refusal,
-    ending: false,
-    output: Output.new()
-  ]
+  # `refusal` is why the latest question to a program that is not ready yet was not answered.
+  defstruct [:id, :config, :process, :address, :channel, :sink, :refusal, output: Output.new()]
 
   @type t :: %__MODULE__{
           id: String.t(),
@@ -31,7 +20,6 @@ defmodule Snakepit.Worker.Link do
           channel: Channel.t() | nil,
           sink: Stdio.Output.t() | nil,
           refusal: Error.reason() | nil,
-          ending: boolean(),
           output: Output.t()
         }
   @type event ::
@@ -169,9 +157,11 @@ defmodule Snakepit.Worker.Link do
 
   def message(%__MODULE__{process: %{port: port} = process} = link, {port, :ended}) do
     OsProcess.clear(process)
-    piped = match?(%Stdio.Channel{}, link.channel)
-    if piped, do: Process.send_after(self(), {port, :still_no_status}, @pipe_wait)
-    {:quiet, %{link | ending: piped}}
+
+    with %Stdio.Channel{} <- link.channel,
+         do: Process.send_after(self(), {port, :still_no_status}, @pipe_wait)
+
+    {:quiet, link}
   end
 
   def message(%__MODULE__{process: %{port: port}} = link, {port, :still_no_status}),

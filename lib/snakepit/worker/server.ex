@@ -155,9 +155,6 @@ defmodule Snakepit.Worker.Server do
 
   # -- health
 
-  # It has ended; how, is to be heard at any moment.
-  defp check(%{link: %{ending: true}} = state), do: state
-
   defp check(%{health_ref: nil} = state),
     do: ask_health(cancel_timer(state), state.pool.config.health.timeout)
 
@@ -168,8 +165,6 @@ defmodule Snakepit.Worker.Server do
     Channel.ask_health(state.link.channel, ref, max(timeout, 1))
     %{state | health_ref: ref}
   end
-
-  defp checked(%{link: %{ending: true}} = state, _answer), do: state
 
   defp checked(%{phase: :starting} = state, {:ok, %{"healthy" => true} = health}) do
     case Link.ready(state.link, health) do
