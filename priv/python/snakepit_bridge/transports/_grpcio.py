@@ -6,6 +6,8 @@ import asyncio
 import hmac
 import os
 import sys
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from threading import Thread
 
 import grpc
@@ -52,15 +54,21 @@ class GrpcioTransport:
         engine = Engine(dispatcher, self._process, config, "grpcio")
         serving = Serving(engine, self._process, config["shutdown_timeout_ms"] / 1000)
         loop = asyncio.new_event_loop()
-        Thread(target=loop.run_forever, name="snakepit-io", daemon=True).start()
+        serving_thread = Thread(target=loop.run_forever, name="snakepit-io", daemon=True)
+        serving_thread.start()
         server, address = asyncio.run_coroutine_threadsafe(_start(engine, config), loop).result()
         self._process.tell_ready(address, "grpcio")
 
         def close(patient: bool) -> None:
             stopping = server.stop(LAST_REPLIES if patient else None)
-            asyncio.run_coroutine_threadsafe(stopping, loop).result(2 * LAST_REPLIES)
+            with suppress(TimeoutError, FutureTimeout):  # then the end of the process closes it
+                asyncio.run_coroutine_threadsafe(stopping, loop).result(2 * LAST_REPLIES)
 
-        return serving.run(close)
+        status = serving.run(close)
+        # Nothing of grpc is to run while the interpreter is taken down.
+        loop.call_soon_threadsafe(loop.stop)
+        serving_thread.join(LAST_REPLIES)
+        return status
 
 
 async def _start(engine: Engine, config: dict[str, Any]) -> tuple[grpc.aio.Server, str]:

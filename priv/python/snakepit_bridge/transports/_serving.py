@@ -100,8 +100,11 @@ class Serving:
             self._engine.draining = True
             self._engine.calls.cancel_all()
             self._engine.calls.until_idle(ORPHAN_FAREWELL)
-        close(reason == b"d")
-        self._engine.stop()
+        try:
+            close(reason == b"d")
+        finally:
+            # Whatever became of that, the main thread is not to wait for ever.
+            self._engine.stop()
 
     def _drained(self) -> None:
         self._engine.drain(self._drain)
