@@ -80,6 +80,19 @@ defmodule Snakepit.Streams.CleanupTest do
     end
   end
 
+  test "a handler that never met its interruption is interrupted once more", %{beacon: beacon} do
+    for transport <- [:native, :grpcio] do
+      pool = start_pool(cancel_grace_ms: 600, transport: transport)
+      worker = os_pid(pool)
+      cancelled = call(pool, "forgets", beacon)
+      Beacon.await(beacon, "begun")
+      kill(cancelled)
+      assert %{"by" => "Cancelled"} = Beacon.await(beacon, "ended")
+      await_free(pool)
+      assert os_pid(pool) == worker
+    end
+  end
+
   describe "while a handler holds the interpreter" do
     setup do: LogTap.attach()
 

@@ -28,6 +28,8 @@ pub(crate) struct CallState {
     cancelled: OnceLock<Instant>,
     /// The handler knows that it is cancelled; from then on its clean-up is left in peace.
     told: AtomicBool,
+    /// It knows by an exception that was raised in it, wherever it stood.
+    interrupted: AtomicBool,
     /// The handler waits in our code, without the GIL.
     waits: AtomicBool,
     run: Mutex<Run>,
@@ -63,6 +65,7 @@ impl CallState {
             calls,
             cancelled: OnceLock::new(),
             told: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
             waits: AtomicBool::new(false),
             run: Mutex::new(Run::Waiting),
         }
@@ -112,6 +115,7 @@ impl CallState {
     /// the GIL held, as whoever interrupts a handler holds it.
     pub(crate) fn tell(&self, py: Python<'_>) {
         let interrupted = self.told.swap(true, Ordering::Relaxed);
+        self.interrupted.store(false, Ordering::Relaxed);
         if interrupted
             && let Run::Thread { ident, .. } = *self.lock()
             && ident == inject::current_thread(py)
@@ -190,6 +194,19 @@ impl CallState {
         if self.told.swap(true, Ordering::Relaxed) {
             return;
         }
+        self.interrupted.store(true, Ordering::Relaxed);
+        self.raise(py);
+    }
+
+    /// Interrupts the handler once more. It may never have met the exception: Python drops what is
+    /// raised while it frees an object, a socket for example.
+    pub(crate) fn insist(&self, py: Python<'_>) {
+        if self.interrupted.load(Ordering::Relaxed) {
+            self.raise(py);
+        }
+    }
+
+    fn raise(&self, py: Python<'_>) {
         let run = self.lock();
         match &*run {
             // Under the lock no Python runs: the thread could not leave, and would hold the GIL.

@@ -19,6 +19,9 @@ const POLITE_GRACE: Duration = Duration::from_millis(15);
 /// the GIL to end, and it may be another one that holds it.
 const STEPS: u32 = 4;
 
+/// After so many steps a handler that was interrupted is interrupted once more.
+const INSIST: u32 = STEPS - 1;
+
 /// For so many grace times a handler that nobody has cancelled may hold the GIL in C code while a
 /// cancelled one waits for it: nothing is known against it. A worker in which no Python code runs
 /// for longer than that is of no use to anybody.
@@ -41,12 +44,15 @@ impl Stopping {
             sleep(POLITE_GRACE).await;
         }
         self.turn(CallState::interrupt).await;
-        for _ in 0..STEPS {
+        for step in 1..=STEPS {
             if !self.call.runs() {
                 return;
             }
             sleep(self.calls.cancel_grace / STEPS).await;
-            self.turn(|_call, _py| {}).await;
+            match step {
+                INSIST => self.turn(CallState::insist).await,
+                _ => self.turn(|_call, _py| {}).await,
+            }
         }
         if self.call.runs() {
             self.give_up("went on");

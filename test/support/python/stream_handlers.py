@@ -692,6 +692,20 @@ def pours(chunks, key: str):
 
 
 @command
+def forgets(beacon: int):
+    """Loses what is raised in it the first time, as Python does while it frees an object."""
+    with Told(Beacon(beacon)) as link:
+        link.tell("begun")
+        try:
+            while True:
+                sum(range(1000))
+        except BaseException:
+            pass
+        while True:
+            sum(range(1000))
+
+
+@command
 def hold(beacon: int):
     """Does not end until the test says so."""
     link = Beacon(beacon)

@@ -40,6 +40,7 @@ class Call:
         "_handle",
         "_holds",
         "_ident",
+        "_interrupted",
         "_lock",
         "_reports_over",
         "_runner",
@@ -79,6 +80,8 @@ class Call:
         self._cancelled = False
         # The handler knows that it is cancelled; from then on its clean-up is left in peace.
         self._told = False
+        # It knows by an exception that was raised in it, wherever it stood.
+        self._interrupted = False
         # It is cancelled and has not given its thread back.
         self._stuck = False
         self._holds = 1
@@ -103,6 +106,7 @@ class Call:
         """
         with self._lock:
             interrupted, self._told = self._told, True
+            self._interrupted = False
             if interrupted and self._state == _ON_THREAD and self._ident == get_ident():
                 _inject.clear(self._ident)
 
@@ -178,17 +182,28 @@ class Call:
     def _interrupt(self) -> None:
         with self._lock:
             told, self._told = self._told, True
-            if not told and self._state == _ON_THREAD:
+            self._interrupted = not told
+        self._raise()
+        self._await_end(STEPS)
+
+    def _raise(self) -> None:
+        with self._lock:
+            if not self._interrupted:
+                return
+            if self._state == _ON_THREAD:
                 # Under the lock: the thread cannot leave meanwhile.
                 _inject.interrupt(self._ident)
             runner, handle = self._runner, self._handle
-        if not told and runner is not None and handle is not None:
+        if runner is not None and handle is not None:
             runner.cancel(handle)
-        self._await_end(STEPS)
 
     def _await_end(self, steps: int) -> None:
         if self._state not in (_ON_THREAD, _ON_LOOP):
             return
+        if steps == 1:
+            # It may never have met the exception: Python drops what is raised while it frees an
+            # object, a socket for example.
+            self._raise()
         if steps == 0:
             self._calls.give_up(self)
         else:
