@@ -239,8 +239,9 @@ defmodule Snakepit.Pool.Server do
 
   @impl true
   def terminate(_reason, %{pool: pool}) do
-    Shared.unpublish(pool)
+    # Whoever sees that the pool is gone sees no directory of it either.
     Directory.remove(pool.directory)
+    Shared.unpublish(pool)
   end
 
   defp serve(%{draining: true} = state, _worker), do: answer_drainer(state)
