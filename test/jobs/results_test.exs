@@ -55,7 +55,8 @@ defmodule Snakepit.Jobs.ResultsTest do
 
       assert Jobs.stream_results(id, &send(test, {:chunk, &1["chunk_index"]}),
                jobs: jobs,
-               chunk_size: 50_000
+               chunk_size: 50_000,
+               max_chunk_bytes: 1_000_000_000
              ) == :ok
 
       assert_received {:chunk, 0}
@@ -254,6 +255,29 @@ defmodule Snakepit.Jobs.ResultsTest do
       end)
 
     assert taken == 10_001
+    assert growth.vm < 16 * 1_048_576
+    Jobs.delete(id, jobs: jobs)
+  end
+
+  # Numbers take more room in the VM than in a chunk's count of bytes.
+  test "nor does one of a large result of numbers, in the largest chunks", %{jobs: jobs} do
+    pool = start_pool()
+    # 100 MB as well.
+    id = submit!(%{pool: pool, jobs: jobs}, "number_rows", %{n: 10_000, width: 1_100})
+    await_state(id, jobs, "completed")
+
+    read = fn ->
+      id
+      |> Jobs.stream_results(:stream, jobs: jobs, chunk_size: @largest)
+      |> Enum.reduce(0, fn chunk, taken ->
+        receive do
+        after
+          20 -> taken + length(chunk["rows"])
+        end
+      end)
+    end
+
+    assert {10_000, growth} = grown(pool, fn -> Task.await(Task.async(read), 60_000) end)
     assert growth.vm < 16 * 1_048_576
     Jobs.delete(id, jobs: jobs)
   end

@@ -99,8 +99,10 @@ defmodule Snakepit.Jobs.Options do
     ],
     max_chunk_bytes: [
       type: :pos_integer,
-      default: 4_194_304,
-      doc: "bytes of rows in a chunk, however many rows that is; one row may be more"
+      default: 3_145_728,
+      doc:
+        "bytes of rows in a chunk, in memory or in the external term format, whichever is more, " <>
+          "however many rows that is; one row may be more"
     ],
     cursor: [type: :text, doc: "goes on after the chunk that had this cursor"],
     follow: [

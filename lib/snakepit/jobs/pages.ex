@@ -24,6 +24,8 @@ defmodule Snakepit.Jobs.Pages do
 
   @type t :: %__MODULE__{}
 
+  @large 262_144
+
   @impl true
   @spec open(String.t(), map()) :: {:ok, t()} | {:error, Error.reason()}
   def open(id, options) do
@@ -140,7 +142,19 @@ defmodule Snakepit.Jobs.Pages do
 
   defp count_chunks(pages, _job), do: pages
 
-  defp rows(%{from: from}, results, to), do: Results.slice(results, from, to)
+  defp rows(%{from: from}, results, to) do
+    make_room(Results.offset(results, to) - Results.offset(results, from))
+    Results.slice(results, from, to)
+  end
+
+  # The last chunk is garbage by now, and would be copied as often as the heap grows for this one.
+  # Where that is not most of the heap, it is not worth while.
+  defp make_room(weight) when weight > @large do
+    {:total_heap_size, words} = Process.info(self(), :total_heap_size)
+    if words * :erlang.system_info(:wordsize) < 8 * weight, do: :erlang.garbage_collect()
+  end
+
+  defp make_room(_small), do: true
 
   defp content(%{board: board, id: id}, rows) do
     case Board.key(board, id) do

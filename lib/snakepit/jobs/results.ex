@@ -11,7 +11,8 @@ defmodule Snakepit.Jobs.Results do
 
   @rows 1
   @bytes 2
-  @largest 3
+  @weight 3
+  @largest 4
 
   @doc """
   A table that belongs to the calling process.
@@ -19,7 +20,7 @@ defmodule Snakepit.Jobs.Results do
   @spec new() :: t()
   def new do
     table = :ets.new(__MODULE__, [:set, :public, read_concurrency: true])
-    %__MODULE__{table: table, counters: :counters.new(3, [])}
+    %__MODULE__{table: table, counters: :counters.new(4, [])}
   end
 
   @doc """
@@ -28,11 +29,13 @@ defmodule Snakepit.Jobs.Results do
   @spec append(t(), row()) :: :ok
   def append(%__MODULE__{table: table, counters: counters}, row) do
     bytes = :erlang.external_size(row)
-    before = :counters.get(counters, @bytes)
+    weight = max(bytes, heap_size(row))
+    before = :counters.get(counters, @weight)
     index = :counters.get(counters, @rows)
     true = :ets.insert(table, {index, row, before})
-    if bytes > :counters.get(counters, @largest), do: :counters.put(counters, @largest, bytes)
-    :counters.put(counters, @bytes, before + bytes)
+    if weight > :counters.get(counters, @largest), do: :counters.put(counters, @largest, weight)
+    :counters.put(counters, @weight, before + weight)
+    :counters.add(counters, @bytes, bytes)
     # Last: who sees the number finds the row.
     :counters.put(counters, @rows, index + 1)
   end
@@ -103,21 +106,26 @@ defmodule Snakepit.Jobs.Results do
   end
 
   @doc """
-  How large the rows before this one are.
+  How much the rows before this one weigh: their bytes, or more if it is more in the heap.
   """
   @spec offset(t(), non_neg_integer()) :: non_neg_integer()
   def offset(%__MODULE__{table: table} = results, index) do
     # A row may be added between the two.
-    bytes = bytes(results)
-    :ets.lookup_element(table, index, 3, bytes)
+    weight = weight(results)
+    :ets.lookup_element(table, index, 3, weight)
   end
 
   @doc """
-  Are there so many rows, or more bytes than that?
+  Are there so many rows, or do they weigh more than that?
   """
   @spec reached?(t(), non_neg_integer(), non_neg_integer()) :: boolean()
-  def reached?(%__MODULE__{} = results, rows, bytes),
-    do: count(results) >= rows or bytes(results) > bytes
+  def reached?(%__MODULE__{} = results, rows, weight),
+    do: count(results) >= rows or weight(results) > weight
+
+  defp weight(%{counters: counters}), do: :counters.get(counters, @weight)
+
+  # Numbers take four times in the heap what they do in a message; a large binary is not in it.
+  defp heap_size(row), do: :erts_debug.flat_size(row) * :erlang.system_info(:wordsize)
 
   # More of them are freed elsewhere: millions take seconds, for which nobody should wait.
   @few 10_000

@@ -64,6 +64,12 @@ def rows(n: int, width: int = 10, hold_at: int = -1, beacon: int = 0):
     return {"n": n, "text": "last"}
 
 
+@stream
+def number_rows(n: int, width: int):
+    for i in range(n):
+        yield {"values": [i + 0.5] * width}
+
+
 @command
 def table_and_more(n: int, more: int):
     return {"rows": [{"n": i} for i in range(n)], "more": list(range(more))}
