@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from snakepit_bridge import command, stream
 
-__all__ = ["bench_echo", "bench_stream"]
+__all__ = ["bench_echo", "bench_nap", "bench_stream", "bench_table"]
 
 
 @command
@@ -21,3 +22,16 @@ def bench_stream(count: int, size: int) -> Iterator[dict[str, bytes]]:
     data = b"\xff" * size
     for _ in range(count):
         yield {"data": data}
+
+
+@command
+def bench_nap(ms: int) -> dict[str, int]:
+    """Gives the time, in microseconds, at which it ends."""
+    time.sleep(ms / 1000)
+    return {"ended": time.time_ns() // 1000}
+
+
+@command
+def bench_table(n: int) -> dict[str, list[dict[str, object]]]:
+    """A result of ``n`` small rows."""
+    return {"rows": [{"n": i, "text": "x" * 10} for i in range(n)]}
