@@ -298,6 +298,21 @@ defmodule Snakepit.Jobs.BatchTest do
   defp finals_of(results, count),
     do: results |> Stream.reject(&(&1["result"] == {"submitted"})) |> Enum.take(count)
 
+  test "a batch waits until others leave it room", %{pool: pool} do
+    jobs = start_jobs(max_concurrent_jobs: 1, max_queued_jobs: 0)
+    context = %{pool: pool, jobs: jobs}
+    beacon = Beacon.open()
+    held = submit!(context, "steps", %{n: 1, beacon: beacon.port})
+    handler = Beacon.await(beacon, "reported")
+    batch = Task.async(fn -> run(for(n <- 1..3, do: nap("#{n}")), context) end)
+    refute Task.yield(batch, 100)
+    Beacon.release(beacon, handler)
+    assert {:ok, _steps} = Jobs.result(held, jobs: jobs)
+
+    assert %{"completed" => 3} =
+             batch |> Task.await() |> finals() |> Enum.frequencies_by(&elem(&1["result"], 0))
+  end
+
   test "others who fill the queue delay a batch, and do not break it", %{pool: pool} do
     jobs = start_jobs(max_concurrent_jobs: 1, max_queued_jobs: 1)
 

@@ -115,6 +115,7 @@ defmodule Snakepit.Jobs.Batch do
     receive do
       {^ref, {:item, item}} -> take(%{batch | asked: false}, item)
       {^ref, {:finished, id}} -> finished(batch, id)
+      {^ref, :room} -> next(%{batch | retry: true})
       {^ref, {:input, :over}} -> next(%{batch | input: :over})
       {^ref, {:input, {:raised, kind, reason, trace}}} -> :erlang.raise(kind, reason, trace)
       {^ref, _monitor, :process, _feeder, :normal} -> next(batch)
@@ -157,8 +158,8 @@ defmodule Snakepit.Jobs.Batch do
         batch = %{batch | jobs: Map.put(batch.jobs, id, item), held_up: nil}
         {[BatchItem.result(item, id, {"submitted"})], batch}
 
-      # Others have filled the queue. While there are jobs of this batch, one of them makes room.
-      {:error, :too_many_jobs} when batch.jobs != %{} ->
+      # The queue is full, and the server tells when it is not.
+      {:error, :too_many_jobs} ->
         next(%{batch | held_up: item, retry: false})
 
       {:error, reason} ->
@@ -174,7 +175,7 @@ defmodule Snakepit.Jobs.Batch do
       {item, jobs} ->
         result = batch |> outcome(id) |> BatchItem.final()
         unless batch.options.detach, do: delete(batch, id)
-        settle(%{batch | jobs: jobs, retry: true}, item, id, result)
+        settle(%{batch | jobs: jobs}, item, id, result)
     end
   end
 

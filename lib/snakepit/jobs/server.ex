@@ -18,6 +18,7 @@ defmodule Snakepit.Jobs.Server do
     :retention_timer,
     owners: %Owners{},
     parties: %{},
+    wanting_room: MapSet.new(),
     numbers: 0
   ]
 
@@ -80,7 +81,7 @@ defmodule Snakepit.Jobs.Server do
   @impl true
   def handle_call({:submit, order}, _from, state) do
     if Schedule.full?(state.schedule) do
-      {:reply, {:error, :too_many_jobs}, state}
+      {:reply, {:error, :too_many_jobs}, want_room(state, order)}
     else
       {id, state} = admit(state, order)
       {:reply, {:ok, id}, start_next(state)}
@@ -95,7 +96,7 @@ defmodule Snakepit.Jobs.Server do
       {:ok, job} ->
         if Job.final?(job),
           do: {:reply, {:error, :job_finished}, state},
-          else: {:reply, :ok, cancel_job(state, id)}
+          else: {:reply, :ok, state |> cancel_job(id) |> tell_of_room()}
 
       {:error, reason} ->
         {:reply, {:error, reason}, state}
@@ -104,7 +105,7 @@ defmodule Snakepit.Jobs.Server do
 
   def handle_call({:delete, id}, _from, state) do
     with {:ok, _job} <- Board.job(state.board, id),
-         do: {:reply, :ok, remove(state, id)},
+         do: {:reply, :ok, state |> remove(id) |> tell_of_room()},
          else: ({:error, reason} -> {:reply, {:error, reason}, state})
   end
 
@@ -133,7 +134,9 @@ defmodule Snakepit.Jobs.Server do
       # Nobody wants what the jobs of a batch give any more.
       :unknown ->
         {ids, owners} = Owners.gone(state.owners, pid)
-        {:noreply, Enum.reduce(ids, %{state | owners: owners}, &remove(&2, &1))}
+
+        {:noreply,
+         ids |> Enum.reduce(%{state | owners: owners}, &remove(&2, &1)) |> tell_of_room()}
     end
   end
 
@@ -215,7 +218,21 @@ defmodule Snakepit.Jobs.Server do
         start_next(%{state | schedule: Schedule.running(schedule, order, runner, monitor)})
 
       :none ->
-        state
+        tell_of_room(state)
+    end
+  end
+
+  defp want_room(state, %{notify: nil}), do: state
+
+  defp want_room(state, %{notify: notify}),
+    do: %{state | wanting_room: MapSet.put(state.wanting_room, notify)}
+
+  defp tell_of_room(%{wanting_room: wanting} = state) do
+    if MapSet.size(wanting) == 0 or Schedule.full?(state.schedule) do
+      state
+    else
+      for notify <- wanting, do: send(notify, {notify, :room})
+      %{state | wanting_room: MapSet.new()}
     end
   end
 

@@ -75,7 +75,7 @@ export class Context {
   /**
    * Says how far the handler is, from 0 to 1: who watches the job sees it.
    *
-   * Free to be called often: of more than a hundred calls a second some are not passed on. Without a
+   * Free to be called often: of more than a thousand calls a second some are not passed on. Without a
    * job nobody listens. Throws RangeError if `fraction` is no number from 0 to 1.
    *
    * @param {number} fraction

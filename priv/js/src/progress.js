@@ -5,7 +5,7 @@ import { tellParent } from "./parent.js";
 /** @typedef {import("./call.js").Call} Call */
 
 /** So many reports a second of one call are passed on in the long run, and so many at once. */
-const RATE = 100;
+const RATE = 1_000;
 
 /** The metadata that a job has. */
 const JOB = "snakepit-job";

@@ -102,7 +102,7 @@ class Context:
     def progress(self, fraction: float, message: str | None = None) -> None:
         """Says how far the handler is, from 0 to 1: who watches the job sees it.
 
-        Free to be called often: of more than a hundred calls a second some are not passed on.
+        Free to be called often: of more than a thousand calls a second some are not passed on.
         Without a job nobody listens. Raises ValueError if ``fraction`` is no number from 0 to 1.
         """
         if self._reports is None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Tell = Callable[[str], None]
 
 #: So many reports a second of one call are passed on in the long run, and so many at once.
-RATE = 100
+RATE = 1_000
 #: The metadata that a job has.
 JOB = "snakepit-job"
 #: A longer message is cut.
