@@ -92,12 +92,17 @@ defmodule Snakepit.OrphansTest do
         {os_pids, directory} = OtherVM.await_pool(vm)
 
         OtherVM.signal(vm, unquote(signal))
-        # The answer to what the VM asks after Ctrl-C: abort.
-        if unquote(signal) == "INT", do: OtherVM.tell(vm, "a")
+        if unquote(signal) == "INT", do: abort(vm)
         OsProcess.await_ends(os_pids, 5_000)
         refute File.exists?(directory)
       end
     end
+  end
+
+  # What the VM asks after Ctrl-C; an answer that comes before the question is lost.
+  defp abort(vm) do
+    OtherVM.await(vm, "BREAK:")
+    OtherVM.tell(vm, "a")
   end
 
   describe "in a VM that goes on" do

@@ -60,7 +60,9 @@ defmodule Snakepit.Stdio.Call do
       :ets.insert(channel.calls, {id, ref, self()})
     rescue
       # The table went with its owner, and nothing was sent.
-      ArgumentError -> {:error, :grpc_unavailable}
+      ArgumentError ->
+        Process.demonitor(ref, [:flush])
+        {:error, :grpc_unavailable}
     else
       true -> channel |> Writer.write(id, frame) |> await(channel, id, ref, timeout)
     end
