@@ -98,8 +98,13 @@ defmodule Snakepit.Streams.CrashTest do
         Stream.resource(
           fn -> 0 end,
           fn n ->
-            # What was read before the worker is killed waits for it.
-            if n == 3, do: Native.signal_group(os_pid(pool), 9)
+            # What was read before the worker is killed waits for it. Before its handler has begun
+            # the call may not have been sent at all.
+            if n == 3 do
+              Beacon.await(beacon, "begun")
+              Native.signal_group(os_pid(pool), 9)
+            end
+
             {[%{n: n}], n + 1}
           end,
           fn _n -> send(test, :closed) end
