@@ -181,7 +181,7 @@ defmodule Snakepit do
 
   @doc """
   The workers of a pool: maps with `:id`, `:pid`, `:os_pid`, `:state`, `:in_flight`, `:capacity`,
-  `:started_at`, `:requests`, `:transport` and `:address`.
+  `:started_at`, `:requests`, `:restarts`, `:transport` and `:address`.
   """
   @spec list_workers(atom()) :: [map()] | {:error, :pool_not_found}
   def list_workers(pool \\ :default) do

@@ -4,7 +4,7 @@ defmodule Snakepit.Application do
 
   use Application
 
-  alias Snakepit.{Config, Jobs, Pool}
+  alias Snakepit.{Config, Jobs, Pool, Status}
 
   @supervisor Snakepit.Supervisor
 
@@ -13,7 +13,7 @@ defmodule Snakepit.Application do
     pools = for options <- Config.pools_from_env(), do: {Pool, options}
     # Stopped in reverse, so that running jobs may finish while there are pools.
     jobs = {Jobs, Application.get_env(:snakepit, :jobs, [])}
-    children = [Pool.Succession, Jobs.Progress] ++ pools ++ [jobs]
+    children = [Pool.Succession, Status.Keeper, Jobs.Progress] ++ pools ++ [jobs]
     Supervisor.start_link(children, strategy: :one_for_one, name: @supervisor)
   end
 

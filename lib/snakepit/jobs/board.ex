@@ -87,6 +87,30 @@ defmodule Snakepit.Jobs.Board do
     ArgumentError -> []
   end
 
+  @doc """
+  How many jobs are in that state.
+  """
+  @spec count(t(), String.t()) :: non_neg_integer()
+  def count(%__MODULE__{jobs: jobs}, state) do
+    :ets.select_count(jobs, [{{:_, %{state: state}}, [], [true]}])
+  rescue
+    ArgumentError -> 0
+  end
+
+  @doc """
+  The ids of the jobs that were submitted last, the latest first.
+  """
+  @spec latest(t(), pos_integer()) :: [String.t()]
+  def latest(%__MODULE__{jobs: jobs}, limit) do
+    jobs
+    |> :ets.select([{{:"$1", %{number: :"$2"}}, [], [{{:"$2", :"$1"}}]}])
+    |> Enum.sort(:desc)
+    |> Enum.take(limit)
+    |> Enum.map(fn {_number, id} -> id end)
+  rescue
+    ArgumentError -> []
+  end
+
   @spec put(t(), Job.t()) :: true
   def put(%__MODULE__{jobs: jobs}, %Job{id: id} = job), do: :ets.insert(jobs, {id, job})
 

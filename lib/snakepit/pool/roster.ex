@@ -113,8 +113,10 @@ defmodule Snakepit.Pool.Roster do
         {incarnation, info}
 
       {_none, row} ->
-        if row.started_at != nil, do: Slots.count(pool.slots, :restarts)
-        info = Map.put(info, :requests_before, Slots.requests(pool.slots, index))
+        restarts = if row.started_at == nil, do: 0, else: row.restarts + 1
+        if restarts > 0, do: Slots.count(pool.slots, :restarts)
+        requests = Slots.requests(pool.slots, index)
+        info = Map.merge(info, %{requests_before: requests, restarts: restarts})
         {System.unique_integer([:positive]), info}
     end
   end

@@ -153,6 +153,7 @@ defmodule Snakepit.Pool.Shared do
       capacity: config.max_concurrent_streams,
       started_at: nil,
       requests_before: 0,
+      restarts: 0,
       transport: nil,
       address: nil
     }

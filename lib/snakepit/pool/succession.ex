@@ -44,6 +44,17 @@ defmodule Snakepit.Pool.Succession do
     with [{pid, _value}] <- Registry.lookup(@registry, place), do: pid, else: (_none -> nil)
   end
 
+  @doc """
+  The names of all places `{module, name}` that are taken.
+  """
+  @spec names(module()) :: [term()]
+  def names(module) do
+    Registry.select(@registry, [{{{module, :"$1"}, :_, :_}, [], [:"$1"]}])
+  rescue
+    # Nobody has a place before the application starts.
+    ArgumentError -> []
+  end
+
   defp registry, do: [keys: :unique, name: @registry]
 
   defp await_end(holder, patience) do
