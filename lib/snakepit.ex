@@ -169,8 +169,9 @@ defmodule Snakepit do
   Confirms that `count` chunks of a stream from `start_stream/3` were dealt with.
   """
   @spec ack(Snakepit.Stream.t(), pos_integer()) :: :ok
-  def ack(%Snakepit.Stream{handle: handle}, count \\ 1) when is_integer(count) and count > 0,
-    do: GRPC.Native.ack(handle, count)
+  def ack(%Snakepit.Stream{handle: handle, span: span}, count \\ 1)
+      when is_integer(count) and count > 0,
+      do: GRPC.StreamCall.acknowledge(handle, count, span)
 
   @doc """
   Ends a stream from `start_stream/3`. No message of it arrives afterwards, and none is left in the

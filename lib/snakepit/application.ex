@@ -4,7 +4,7 @@ defmodule Snakepit.Application do
 
   use Application
 
-  alias Snakepit.{Config, Jobs, Pool, Status}
+  alias Snakepit.{Config, Jobs, Metrics, Pool, Status, Telemetry}
 
   @supervisor Snakepit.Supervisor
 
@@ -13,7 +13,8 @@ defmodule Snakepit.Application do
     pools = for options <- Config.pools_from_env(), do: {Pool, options}
     # Stopped in reverse, so that running jobs may finish while there are pools.
     jobs = {Jobs, Application.get_env(:snakepit, :jobs, [])}
-    children = [Pool.Succession, Status.Keeper, Jobs.Progress] ++ pools ++ [jobs]
+    observing = [Metrics.Store, Telemetry.Cancellations, Status.Keeper]
+    children = [Pool.Succession, Jobs.Progress] ++ observing ++ pools ++ [jobs]
     Supervisor.start_link(children, strategy: :one_for_one, name: @supervisor)
   end
 

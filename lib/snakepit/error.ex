@@ -127,6 +127,8 @@ defmodule Snakepit.Error do
       "As many jobs wait as may, and nothing ran. Try again later, or raise :max_queued_jobs."
   }
   @conditions Map.keys(@sentences)
+  @kinds [:python, :unknown_command, :invalid_arguments] ++
+           [:encoding, :too_large, :protocol, :worker_crashed]
   @retryable [
     :queue_timeout,
     :pool_saturated,
@@ -141,6 +143,12 @@ defmodule Snakepit.Error do
   """
   @spec conditions() :: [condition()]
   def conditions, do: @conditions
+
+  @doc """
+  Every kind of error that carries data.
+  """
+  @spec kinds() :: [kind()]
+  def kinds, do: @kinds
 
   @doc """
   The reason as a sentence that says what to do.

@@ -28,7 +28,7 @@ defmodule Snakepit.Pool do
 
   use Supervisor
 
-  alias Snakepit.{Config, Error, GRPC, Request}
+  alias Snakepit.{Config, Error, GRPC, Request, Telemetry}
   alias Snakepit.Worker.Channel
 
   alias Snakepit.Pool.{
@@ -41,7 +41,9 @@ defmodule Snakepit.Pool do
     SessionKeeper,
     Sessions,
     Shared,
-    Slots
+    Slots,
+    Streams,
+    Succession
   }
 
   alias Snakepit.Pool.WorkerSupervisor
@@ -127,7 +129,7 @@ defmodule Snakepit.Pool do
   @spec execute_client_stream(String.t(), map(), Enumerable.t(), Snakepit.opts()) ::
           {:ok, map()} | {:error, Error.reason()}
   def execute_client_stream(command, args, enumerable, opts \\ []),
-    do: run_stream(command, args, opts, &GRPC.ClientStreamCall.run(&1, &2, enumerable))
+    do: run_stream(:client, command, args, opts, &GRPC.ClientStreamCall.run(&1, &2, enumerable))
 
   @doc """
   Runs a command with chunks in both directions. See `Snakepit.execute_bidi_stream/5`.
@@ -141,7 +143,8 @@ defmodule Snakepit.Pool do
         ) :: :ok | {:error, Error.reason()}
   def execute_bidi_stream(command, args, enumerable, callback, opts \\ []) do
     check_callback!(callback)
-    run_stream(command, args, opts, &GRPC.BidiStreamCall.run(&1, &2, enumerable, callback))
+    run = &GRPC.BidiStreamCall.run(&1, &2, enumerable, callback)
+    run_stream(:bidi, command, args, opts, run)
   end
 
   @doc """
@@ -160,9 +163,16 @@ defmodule Snakepit.Pool do
 
     with {:ok, request} <- Request.new(command, args, opts),
          {:ok, pool} <- fetch_or_start(request.pool),
-         {:ok, lease, handle} <- open_stream(pool, request, start) do
-      worker_id = lease.channel.worker_id
-      {:ok, %Snakepit.Stream{ref: ref, handle: handle, command: command, worker_id: worker_id}}
+         {:ok, lease, span, handle} <- open_stream(pool, request, start) do
+      {:ok,
+       %Snakepit.Stream{
+         ref: ref,
+         handle: handle,
+         command: command,
+         worker_id: lease.channel.worker_id,
+         request_id: request.request_id,
+         span: span
+       }}
     end
   end
 
@@ -172,23 +182,44 @@ defmodule Snakepit.Pool do
   def execute_on(pool, target, request) do
     request = %{request | timeout: request.timeout || @default_timeout}
 
-    with :ok <- known(pool, request),
-         do: call(pool, target, request, @repeats)
+    Telemetry.execute(pool, request, fn ->
+      with :ok <- known(pool, request),
+           do: call(pool, target, request, @repeats),
+           else: (error -> {error, nil})
+    end)
   end
 
   defp call(pool, target, request, repeats) do
-    case with_lease(pool, target, request, &Channel.execute(&1.channel, &2)) do
+    case call_once(pool, target, request) do
       # By now the pool knows that the worker is gone: the next attempt finds another one, or
       # waits.
-      {:error, :worker_exited} when repeats > 0 and request.idempotent ->
+      {{:error, :worker_exited}, _worker} when repeats > 0 and request.idempotent ->
         call(pool, target, request, repeats - 1)
 
       # Nothing was sent, so nothing has run.
-      {:error, :grpc_unavailable} when repeats > 0 ->
+      {{:error, :grpc_unavailable}, _worker} when repeats > 0 ->
         call(pool, target, request, repeats - 1)
 
       result ->
         result
+    end
+  end
+
+  # A killed caller does not come to the `after`; the server frees its slot.
+  defp call_once(pool, target, request) do
+    case checkout(pool, target, request) do
+      {:ok, %{channel: channel} = lease} ->
+        try do
+          request = on_lease(request)
+          run = fn -> Channel.execute(channel, request) end
+          result = Telemetry.request(pool, request, channel.worker_id, false, run)
+          {Lease.note(result, lease), channel.worker_id}
+        after
+          Lease.release(lease)
+        end
+
+      {:error, _reason} = error ->
+        {error, nil}
     end
   end
 
@@ -197,21 +228,51 @@ defmodule Snakepit.Pool do
           :ok | {:error, Error.reason()}
   def stream_on(pool, target, request, callback) do
     check_callback!(callback)
-    stream_on_lease(pool, target, request, &Channel.stream(&1, &2, callback))
+    stream_on_lease(pool, target, request, :server, &Channel.stream(&1, &2, callback))
   end
 
-  defp run_stream(command, args, opts, run) do
+  defp run_stream(shape, command, args, opts, run) do
     with {:ok, request} <- Request.new(command, args, opts),
          {:ok, pool} <- fetch_or_start(request.pool),
-         do: stream_on_lease(pool, :any, request, &run.(Channel.grpc(&1), &2))
+         do: stream_on_lease(pool, :any, request, shape, &run.(Channel.grpc(&1), &2))
   end
 
-  defp stream_on_lease(pool, target, request, run) do
+  # A killed caller does not come to the `after`; the server frees its slot.
+  defp stream_on_lease(pool, target, request, shape, run) do
+    with {:ok, lease, span, request} <- enter_stream(pool, target, request, shape) do
+      try do
+        request = on_lease(request)
+        run = fn -> run.(lease.channel, request) end
+        result = Telemetry.request(pool, request, lease.channel.worker_id, true, run)
+        Lease.note(result, lease)
+      catch
+        kind, reason ->
+          Streams.finish(span, {:raised, kind, reason, __STACKTRACE__})
+          :erlang.raise(kind, reason, __STACKTRACE__)
+      else
+        result ->
+          Streams.finish(span, {:returned, result})
+          result
+      after
+        Lease.release(lease)
+      end
+    end
+  end
+
+  defp enter_stream(pool, target, request, shape) do
     request = %{request | timeout: request.timeout || pool.config.stream_timeout}
+    span = Streams.start(pool, request, shape)
 
     with :ok <- streams(pool),
          :ok <- known(pool, request),
-         do: with_lease(pool, target, request, &run.(&1.channel, &2))
+         {:ok, lease} <- checkout(pool, target, request) do
+      span = Streams.enter(span, lease)
+      {:ok, lease, span, %{request | span: span}}
+    else
+      error ->
+        Streams.finish(span, {:returned, error})
+        error
+    end
   end
 
   # Before a slot is taken: no worker of the pool could.
@@ -242,48 +303,41 @@ defmodule Snakepit.Pool do
           Shared.t(),
           Request.t(),
           (Lease.t(), Request.t() -> {:ok, stream} | {:error, Error.reason()})
-        ) :: {:ok, Lease.t(), stream} | {:error, Error.reason()}
+        ) :: {:ok, Lease.t(), Streams.t(), stream} | {:error, Error.reason()}
         when stream: term()
   def open_stream(pool, request, open) do
-    request = %{request | timeout: request.timeout || pool.config.stream_timeout}
-
-    with :ok <- streams(pool),
-         :ok <- known(pool, request),
-         {:ok, lease} <- checkout(pool, :any, request) do
+    with {:ok, lease, span, request} <- enter_stream(pool, :any, request, :server) do
       case open.(lease, request) do
         {:ok, stream} ->
-          {:ok, lease, stream}
+          {:ok, lease, span, stream}
 
         {:error, _reason} = error ->
+          Streams.finish(span, {:returned, error})
           Lease.release(lease)
           Lease.note(error, lease)
       end
     end
   end
 
-  # A killed caller does not come to the `after`; the server frees its slot.
-  defp with_lease(pool, target, request, fun) do
-    with {:ok, lease} <- checkout(pool, target, request) do
-      try do
-        request = if request.on_lease, do: request.on_lease.(request), else: request
-        lease |> fun.(request) |> Lease.note(lease)
-      after
-        Lease.release(lease)
-      end
-    end
-  end
+  defp on_lease(%{on_lease: nil} = request), do: request
+  defp on_lease(%{on_lease: on_lease} = request), do: on_lease.(request)
 
   defp checkout(_pool, _target, %{timeout: 0}), do: {:error, :worker_timeout}
 
   defp checkout(pool, target, request) do
-    with {:ok, lease} <- lease(pool, target, request) do
-      if Channel.lost?(lease.channel) do
-        Lease.suspect(lease)
-        Lease.release(lease)
-        checkout(pool, target, request)
-      else
-        {:ok, lease}
-      end
+    case lease(pool, target, request) do
+      {:ok, lease} ->
+        if Channel.lost?(lease.channel) do
+          Lease.suspect(lease)
+          Lease.release(lease)
+          checkout(pool, target, request)
+        else
+          {:ok, lease}
+        end
+
+      {:error, reason} = error ->
+        Telemetry.rejected(pool, request, reason)
+        error
     end
   end
 
@@ -291,6 +345,12 @@ defmodule Snakepit.Pool do
     do: Lease.checkout(pool, target, request)
 
   defp lease(pool, target, request), do: Sessions.checkout(pool, target, request)
+
+  @doc """
+  The names of the pools that run.
+  """
+  @spec names() :: [atom()]
+  def names, do: for(name <- Succession.names(Server), {:ok, _} <- [Shared.fetch(name)], do: name)
 
   @doc false
   @spec fetch_or_start(atom()) :: {:ok, Shared.t()} | {:error, Error.reason()}

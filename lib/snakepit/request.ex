@@ -42,7 +42,7 @@ defmodule Snakepit.Request do
   alias Snakepit.{Error, Schema}
 
   @enforce_keys [:command, :args]
-  defstruct [:command, :args, :started_at, :on_lease] ++
+  defstruct [:command, :args, :started_at, :on_lease, :span] ++
               for({key, spec} <- @options, do: {key, spec[:default]})
 
   @type t :: %__MODULE__{
@@ -50,13 +50,14 @@ defmodule Snakepit.Request do
           args: map(),
           started_at: integer(),
           on_lease: (t() -> t()) | nil,
+          span: Snakepit.Pool.Streams.t() | nil,
           timeout: timeout() | nil,
           pool: atom(),
           session_id: String.t() | nil,
           queue_timeout: timeout() | nil,
           idempotent: boolean(),
           metadata: %{String.t() => String.t()},
-          request_id: String.t() | nil,
+          request_id: String.t(),
           chunk_timeout: timeout(),
           window: pos_integer(),
           max_buffer: pos_integer()
@@ -80,7 +81,7 @@ defmodule Snakepit.Request do
   def new(command, args, opts)
       when is_binary(command) and is_map(args) and not is_struct(args) do
     request = %__MODULE__{command: command, args: args, started_at: now()}
-    {:ok, put(opts, request)}
+    {:ok, opts |> put(request) |> put_id()}
   end
 
   def new(command, _args, _opts) when not is_binary(command) do
@@ -90,6 +91,14 @@ defmodule Snakepit.Request do
   def new(command, args, _opts) do
     invalid("expected the arguments to be a map, got: #{inspect(args, limit: 5)}", command)
   end
+
+  # Unique in this VM and, by the time of its start, between VMs.
+  defp put_id(%{request_id: nil} = request) do
+    id = System.unique_integer([:positive]) + System.time_offset()
+    %{request | request_id: Integer.to_string(id, 32)}
+  end
+
+  defp put_id(request), do: request
 
   @doc """
   The options with a session added.

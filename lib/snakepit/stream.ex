@@ -8,13 +8,15 @@ defmodule Snakepit.Stream do
   """
 
   @enforce_keys [:ref, :handle, :command, :worker_id]
-  defstruct [:ref, :handle, :command, :worker_id]
+  defstruct [:ref, :handle, :command, :worker_id, :request_id, :span]
 
   @type t :: %__MODULE__{
           ref: reference(),
           handle: reference(),
           command: String.t(),
-          worker_id: String.t()
+          worker_id: String.t(),
+          request_id: String.t() | nil,
+          span: Snakepit.Pool.Streams.t() | nil
         }
 
   defimpl Inspect do

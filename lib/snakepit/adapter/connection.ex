@@ -4,6 +4,7 @@ defmodule Snakepit.Adapter.Connection do
   # adapter there is one of ours, for health checks and for what the adapter leaves out.
 
   alias Snakepit.{Adapter, Error, GRPC, Request}
+  alias Snakepit.Pool.Streams
 
   @enforce_keys [:adapter, :connection, :channel, :target, :worker_id]
   defstruct [:adapter, :connection, :channel, :target, :worker_id]
@@ -55,11 +56,20 @@ defmodule Snakepit.Adapter.Connection do
         connection.connection,
         request.command,
         args(request),
-        callback,
+        counted(callback, request.span),
         remaining(request)
       )
     else
       GRPC.StreamCall.run(connection.channel, request, callback)
+    end
+  end
+
+  defp counted(callback, nil), do: callback
+
+  defp counted(callback, span) do
+    fn chunk ->
+      Streams.count_chunk(span)
+      callback.(chunk)
     end
   end
 

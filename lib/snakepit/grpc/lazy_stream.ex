@@ -5,7 +5,7 @@ defmodule Snakepit.GRPC.LazyStream do
 
   alias Snakepit.{Error, Pool, Request}
   alias Snakepit.GRPC.StreamCall
-  alias Snakepit.Pool.Lease
+  alias Snakepit.Pool.{Lease, Streams}
   alias Snakepit.Worker.Channel
 
   @spec new(term(), term(), Snakepit.opts()) :: Enumerable.t()
@@ -22,9 +22,9 @@ defmodule Snakepit.GRPC.LazyStream do
 
   defp open(request) do
     with {:ok, pool} <- Pool.fetch_or_start(request.pool),
-         {:ok, lease, stream} <-
+         {:ok, lease, span, stream} <-
            Pool.open_stream(pool, request, &StreamCall.open(Channel.grpc(&1.channel), &2)) do
-      %{lease: lease, stream: stream, rest: [], given: 0, held: nil}
+      %{lease: lease, span: span, stream: stream, rest: [], given: 0, held: nil}
     else
       {:error, reason} -> raise Error, reason
     end
@@ -76,13 +76,16 @@ defmodule Snakepit.GRPC.LazyStream do
   end
 
   @spec fail(map(), Error.reason()) :: no_return()
-  defp fail(%{lease: lease}, reason) do
+  defp fail(%{lease: lease, span: span}, reason) do
     Lease.note({:error, reason}, lease)
+    Streams.finish(span, {:returned, {:error, reason}})
     raise Error, reason
   end
 
-  defp close(%{lease: lease, stream: stream}) do
+  defp close(%{lease: lease, span: span, stream: stream}) do
     StreamCall.close(stream)
+    # Unless it has failed.
+    Streams.finish(span, {:returned, :ok})
     Lease.release(lease)
   end
 

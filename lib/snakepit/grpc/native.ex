@@ -15,7 +15,7 @@ defmodule Snakepit.GRPC.Native do
           session_id :: String.t() | nil,
           args :: map(),
           timeout_ms :: non_neg_integer(),
-          request_id :: String.t() | nil,
+          request_id :: String.t(),
           metadata :: map(),
           codec()
         }
@@ -23,10 +23,14 @@ defmodule Snakepit.GRPC.Native do
   @type shape :: :server | :client | :bidi
   @type flow ::
           {window :: pos_integer(), max_buffer :: pos_integer(), timeout_ms :: non_neg_integer(),
-           chunk_timeout_ms :: non_neg_integer(), mode()}
-          | {window :: pos_integer(), max_buffer :: pos_integer(),
-             timeout_ms :: non_neg_integer(), chunk_timeout_ms :: non_neg_integer(), mode(),
-             when_over :: {pid(), term()}}
+           chunk_timeout_ms :: non_neg_integer(), mode(), when_over :: {pid(), term()} | nil,
+           gauge() | nil}
+  @type gauge :: reference()
+  @type reading ::
+          {{chunks :: non_neg_integer(), bytes :: non_neg_integer(), sent :: non_neg_integer()},
+           first_us :: non_neg_integer() | nil,
+           {stalls :: non_neg_integer(), stalled_us :: non_neg_integer(), stalled? :: boolean()},
+           outcome :: :open | :ok | {:error, Error.reason()}}
   @type sent :: :ok | :wait | :over | {:error, :encoding | :too_large, String.t()}
   @type started :: handle() | {:error, Error.reason()} | :yield
 
@@ -101,11 +105,23 @@ defmodule Snakepit.GRPC.Native do
   @spec abort_input(handle(), String.t()) :: :ok
   def abort_input(_handle, _reason), do: missing()
 
-  @spec ack(handle(), pos_integer()) :: :ok
+  # For how many microseconds the consumer has held the worker up, when it does so no longer.
+  @spec ack(handle(), pos_integer()) :: non_neg_integer()
   def ack(_handle, _count), do: missing()
 
   @spec cancel(handle()) :: :ok
   def cancel(_handle), do: missing()
+
+  # Knows of a stream, and does not own it.
+  @spec gauge() :: gauge()
+  def gauge, do: missing()
+
+  @spec gauge_read(gauge()) :: reading()
+  def gauge_read(_gauge), do: missing()
+
+  # Its consumer gets `{:error, :cancelled}`. `false` if it was over.
+  @spec gauge_end(gauge()) :: boolean()
+  def gauge_end(_gauge), do: missing()
 
   # Names and values as one MessagePack map, in order.
   @spec pack([{String.t(), term()}]) :: {:ok, binary()} | {:error, String.t()} | :yield

@@ -3,16 +3,18 @@ defmodule Snakepit.GRPC.StreamCall do
   # One server stream, consumed in the process that started it. The native client sends no
   # more than a window of chunks ahead of what was acknowledged here.
 
-  alias Snakepit.{Error, Mailbox, Request}
+  alias Snakepit.{Error, Mailbox, Request, Telemetry}
   alias Snakepit.GRPC.{Call, Channel, JSONCodec, Native}
+  alias Snakepit.Pool.Streams
 
-  @enforce_keys [:ref, :handle, :codec, :deadline, :half, :half_bytes]
+  @enforce_keys [:ref, :handle, :codec, :span, :deadline, :half, :half_bytes]
   # `seen` chunks and `bytes` were consumed since the last acknowledgement; `batch` bytes are
   # being consumed, and `garbage` of them are still to be cleared away.
   defstruct [
     :ref,
     :handle,
     :codec,
+    :span,
     :deadline,
     :half,
     :half_bytes,
@@ -57,12 +59,13 @@ defmodule Snakepit.GRPC.StreamCall do
     do: open(channel, make_ref(), request, shape, mode)
 
   defp open(channel, ref, request, shape, mode) do
-    with {:ok, handle} <- start(channel, ref, request, shape, {mode}) do
+    with {:ok, handle} <- start(channel, ref, request, shape, mode, nil) do
       {:ok,
        %__MODULE__{
          ref: ref,
          handle: handle,
          codec: channel.codec,
+         span: request.span,
          deadline: Request.deadline(request),
          half: max(div(request.window, 2), 1),
          half_bytes: div(request.max_buffer, 2)
@@ -77,7 +80,7 @@ defmodule Snakepit.GRPC.StreamCall do
   @spec start_each(Channel.t(), reference(), Request.t(), {pid(), term()}) ::
           {:ok, Native.handle()} | {:error, Error.reason()}
   def start_each(channel, ref, request, when_over),
-    do: start(channel, ref, request, :server, {:each, when_over})
+    do: start(channel, ref, request, :server, :each, when_over)
 
   @doc """
   The next chunks, in order; `:done` and errors come when all chunks before them were given.
@@ -144,12 +147,12 @@ defmodule Snakepit.GRPC.StreamCall do
   def expired?(%__MODULE__{deadline: :infinity}), do: false
   def expired?(%__MODULE__{deadline: deadline}), do: Request.now() >= deadline
 
-  defp start(%Channel{native: native, codec: codec}, ref, request, shape, mode) do
+  defp start(%Channel{native: native, codec: codec}, ref, request, shape, mode, when_over) do
     timeout = Request.remaining(request)
 
     with {:ok, args} <- Call.encode(codec, request.args) do
       call = Call.native_request(request, args, timeout, codec)
-      flow = flow(request, timeout, mode)
+      flow = flow(request, timeout, mode, when_over)
 
       case native_stream(native, ref, call, flow, shape) do
         {:error, reason} -> {:error, reason}
@@ -163,15 +166,10 @@ defmodule Snakepit.GRPC.StreamCall do
          do: Native.stream_large(native, ref, call, flow, shape)
   end
 
-  defp flow(request, timeout, mode) do
-    limits =
-      {request.window, request.max_buffer, Call.wire_timeout(timeout),
-       Call.wire_timeout(request.chunk_timeout)}
-
-    case mode do
-      {mode} -> Tuple.insert_at(limits, 4, mode)
-      {:each, when_over} -> limits |> Tuple.insert_at(4, :each) |> Tuple.insert_at(5, when_over)
-    end
+  defp flow(request, timeout, mode, when_over) do
+    {request.window, request.max_buffer, Call.wire_timeout(timeout),
+     Call.wire_timeout(request.chunk_timeout), mode, when_over,
+     request.span && request.span.gauge}
   end
 
   @doc """
@@ -225,8 +223,19 @@ defmodule Snakepit.GRPC.StreamCall do
   defp ack(%{seen: 0} = stream), do: stream
 
   defp ack(%{handle: handle, seen: seen} = stream) do
-    :ok = Native.ack(handle, seen)
+    acknowledge(handle, seen, stream.span)
     %{stream | seen: 0, bytes: 0}
+  end
+
+  @doc """
+  Grants credit for `count` more chunks.
+  """
+  @spec acknowledge(Native.handle(), pos_integer(), Streams.t() | nil) :: :ok
+  def acknowledge(handle, count, span) do
+    case Native.ack(handle, count) do
+      us when us > 0 and span != nil -> Telemetry.stalled(span, us)
+      _flowing -> :ok
+    end
   end
 
   defp batch_consumed(%{batch: 0} = stream), do: stream

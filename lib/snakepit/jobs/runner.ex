@@ -15,16 +15,17 @@ defmodule Snakepit.Jobs.Runner do
   end
 
   @doc """
-  The state in which a job ends, and why.
+  The state in which a job ends, and why; and its crash, if that is why.
   """
-  @spec outcome(term()) :: {String.t(), Error.reason() | nil}
+  @spec outcome(term()) ::
+          {String.t(), Error.reason() | nil} | {String.t(), Error.t(), crash :: term()}
   def outcome({:shutdown, :ok}), do: {"completed", nil}
   def outcome({:shutdown, {:error, :worker_timeout}}), do: {"expired", :worker_timeout}
   def outcome({:shutdown, {:error, reason}}), do: {"failed", reason}
 
   def outcome(crash) do
     message = "The job crashed in Snakepit: #{inspect(crash)}"
-    {"failed", %Error{kind: :protocol, message: message}}
+    {"failed", %Error{kind: :protocol, message: message}, crash}
   end
 
   defp run(board, results, %{id: id, options: options} = order) do

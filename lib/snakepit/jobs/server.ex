@@ -6,7 +6,7 @@ defmodule Snakepit.Jobs.Server do
   use GenServer
 
   alias Snakepit.Error
-  alias Snakepit.Jobs.{Board, Job, Owners, Results, Retention, Runner, Schedule}
+  alias Snakepit.Jobs.{Board, Events, Job, Owners, Results, Retention, Runner, Schedule}
   alias Snakepit.Pool.Succession
 
   @predecessor_timeout 1_000
@@ -197,6 +197,7 @@ defmodule Snakepit.Jobs.Server do
     }
 
     Board.post(state.board, Job.update(job, []))
+    Events.submitted(state.board.config.name, job)
 
     {id,
      %{
@@ -260,14 +261,21 @@ defmodule Snakepit.Jobs.Server do
   defp cancel_job(state, id) do
     {runner, schedule} = Schedule.drop(state.schedule, id)
     # Its slot is taken until it is down; that it was killed is no news then.
-    if runner, do: Process.exit(runner, :kill)
+    if runner do
+      Events.canceled(id)
+      Process.exit(runner, :kill)
+    end
+
     settle(%{state | schedule: schedule}, id, {"canceled", :cancelled})
   end
 
+  defp settle(state, id, {final, reason}), do: settle(state, id, {final, reason, nil})
+
   # The first final state is the last.
-  defp settle(%{board: board} = state, id, {final, reason}) do
+  defp settle(%{board: board} = state, id, {final, reason, crash}) do
     with {:ok, job} <- Board.job(board, id), false <- Job.final?(job) do
       job = Board.post(board, Job.finish(job, final, reason, Board.size(board, job)))
+      Events.finished(board.config.name, job, crash)
       {owner, notify} = state.parties[id]
       if notify, do: send(notify, {notify, {:finished, id}})
       # What belongs to a batch is deleted by it.

@@ -3,7 +3,7 @@ defmodule Snakepit.Pool.Lease do
   # The right to run one call on one worker. Taking and returning it happens in
   # the caller, on shared memory; the pool's server is asked only when the caller must wait.
 
-  alias Snakepit.{Error, Request}
+  alias Snakepit.{Error, Request, Telemetry}
   alias Snakepit.Pool.{Server, SessionTable, Shared, Slots, Stats}
 
   @enforce_keys [:pool, :slot, :token, :channel]
@@ -39,7 +39,7 @@ defmodule Snakepit.Pool.Lease do
     taken =
       case Slots.take(pool.slots, target, token, start) do
         {:ok, slot} -> {:ok, slot}
-        :full -> wait(pool, target, token, start, request, manner)
+        :full -> wait_timed(pool, target, token, start, request, manner)
       end
 
     with {:ok, slot} <- taken do
@@ -134,6 +134,13 @@ defmodule Snakepit.Pool.Lease do
         Process.put(key, {generation, token, start})
         {token, start}
     end
+  end
+
+  defp wait_timed(pool, target, token, start, request, manner) do
+    started = System.monotonic_time()
+    result = wait(pool, target, token, start, request, manner)
+    Telemetry.waited(pool, request, started, result)
+    result
   end
 
   defp wait(pool, target, token, start, request, manner) do

@@ -8,7 +8,7 @@ defmodule Snakepit.Pool.Recycler do
 
   require Logger
 
-  alias Snakepit.Config
+  alias Snakepit.{Config, Telemetry}
   alias Snakepit.Pool.{Roster, Server, Shared, Slots, WorkerSupervisor}
 
   defstruct [:pool, :successor, due: [], limits: %{}]
@@ -92,7 +92,10 @@ defmodule Snakepit.Pool.Recycler do
   defp due(%{pool: pool} = state, index, incarnation, why) do
     if Shared.incarnation(pool, index) == incarnation and not on_its_way?(state, index) do
       Slots.put_limit(pool.slots, index, 0)
-      Logger.info("Worker #{Shared.worker_id(pool.config, index)} #{why}, and is replaced.")
+      worker_id = Shared.worker_id(pool.config, index)
+      Logger.info("Worker #{worker_id} #{why}, and is replaced.")
+      metadata = %{pool: pool.config.name, worker_id: worker_id, why: why}
+      Telemetry.event([:worker, :recycle], %{count: 1}, metadata)
       next(%{state | due: state.due ++ [{index, incarnation}]})
     else
       state

@@ -7,7 +7,7 @@ defmodule Snakepit.Pool.Server do
 
   alias Snakepit.{Config, Error, Worker}
   alias Snakepit.Pool.{Queue, Retirement, Roster, SessionKeeper, SessionTable}
-  alias Snakepit.Pool.{Shared, Slots, Succession, Waiting}
+  alias Snakepit.Pool.{Shared, Slots, Streams, Succession, Waiting}
   alias Snakepit.Worker
   alias Snakepit.Worker.Directory
 
@@ -182,6 +182,7 @@ defmodule Snakepit.Pool.Server do
         :error -> state
       end
 
+    Streams.abandon(state.pool, token)
     freed = Slots.reap(state.pool.slots, token)
     {:noreply, Enum.reduce(freed, state, &serve(&2, &1))}
   end
@@ -199,6 +200,8 @@ defmodule Snakepit.Pool.Server do
   def handle_info({:slot_free, worker}, state), do: {:noreply, serve(state, worker)}
 
   def handle_info({:release, slot, token}, state) do
+    Streams.finish_slot(state.pool, slot, token)
+
     if Slots.held?(state.pool.slots, slot, token),
       do: SessionTable.leave(state.pool.sessions, slot)
 

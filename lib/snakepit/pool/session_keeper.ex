@@ -8,7 +8,7 @@ defmodule Snakepit.Pool.SessionKeeper do
 
   use GenServer
 
-  alias Snakepit.{Config, Request}
+  alias Snakepit.{Config, Request, Telemetry}
   alias Snakepit.Pool.{SessionEnd, SessionTable, Shared, Slots, Succession}
 
   defstruct [
@@ -117,7 +117,7 @@ defmodule Snakepit.Pool.SessionKeeper do
   def handle_call({:delete, id}, _from, state) do
     case SessionTable.lookup(state.sessions, id) do
       nil -> {:reply, {:error, :session_not_found}, state}
-      row -> {:reply, :ok, state |> finish(row) |> end_sessions()}
+      row -> {:reply, :ok, state |> tell_ended(:deleted, row) |> finish(row) |> end_sessions()}
     end
   end
 
@@ -179,6 +179,7 @@ defmodule Snakepit.Pool.SessionKeeper do
       # A worker that begins to leave is marked first, and asked for its sessions then: either
       # it sees this one, or is seen to leave here.
       if Slots.ready?(pool.slots, worker) do
+        event(state, :opened, worker, id)
         {{:ok, worker, incarnation}, count(state, {worker, incarnation}, 1)}
       else
         SessionTable.delete(state.sessions, id)
@@ -241,7 +242,7 @@ defmodule Snakepit.Pool.SessionKeeper do
 
     state.sessions
     |> SessionTable.expire(limit, running(state))
-    |> Enum.reduce(state, &finished(&2, &1))
+    |> Enum.reduce(state, &(&2 |> tell_ended(:expired, &1) |> finished(&1)))
   end
 
   defp end_sessions(state) do
@@ -267,7 +268,13 @@ defmodule Snakepit.Pool.SessionKeeper do
 
   defp lose(%{sessions: sessions, config: config} = state, worker, incarnation) do
     {count, counts} = Map.pop(state.counts, {worker, incarnation}, 0)
-    if count > 0, do: mark_lost(config, sessions, worker, incarnation)
+
+    if count > 0 do
+      lost = SessionTable.on(sessions, worker, incarnation)
+      mark_lost(config, sessions, worker, incarnation)
+      Enum.each(lost, &event(state, :lost, worker, &1))
+    end
+
     %{state | counts: counts, live: state.live - count}
   end
 
@@ -287,6 +294,23 @@ defmodule Snakepit.Pool.SessionKeeper do
   defp tell(state, id) do
     SessionTable.tell(state.sessions, id)
     state
+  end
+
+  defp tell_ended(state, what, {id, worker, _incarnation, _used, _created, :live}) do
+    event(state, what, worker, id)
+    state
+  end
+
+  defp tell_ended(state, _what, _lost), do: state
+
+  defp event(%{config: config}, what, worker, id) do
+    metadata = %{
+      pool: config.name,
+      worker_id: Shared.worker_id(config, worker),
+      session_id: id
+    }
+
+    Telemetry.event([:session, what], %{count: 1}, metadata)
   end
 
   defp count(state, {worker, _incarnation} = place, change) do

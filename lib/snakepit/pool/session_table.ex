@@ -149,6 +149,13 @@ defmodule Snakepit.Pool.SessionTable do
   end
 
   @doc """
+  The sessions that live on this process of a worker.
+  """
+  @spec on(t(), Slots.worker(), Shared.incarnation()) :: [String.t()]
+  def on(%__MODULE__{rows: rows}, worker, incarnation),
+    do: :ets.select(rows, [{{:"$1", worker, incarnation, :_, :_, :live}, [], [:"$1"]}])
+
+  @doc """
   Marks the sessions of a process that is gone.
   """
   @spec lose(t(), Slots.worker(), Shared.incarnation()) :: non_neg_integer()

@@ -4,10 +4,11 @@ defmodule Snakepit.Pool.Shared do
   # the table with the connection of every worker.
 
   alias Snakepit.{Config, Worker}
-  alias Snakepit.Pool.{SessionTable, Slots}
+  alias Snakepit.Pool.{SessionTable, Slots, Streams}
 
-  @enforce_keys [:key, :generation, :server, :slots, :table, :sessions, :directory, :config]
-  defstruct [:key, :generation, :server, :slots, :table, :sessions, :directory, :config]
+  @enforce_keys [:key, :generation, :server, :slots, :table, :streams, :sessions] ++
+                  [:directory, :config]
+  defstruct @enforce_keys
 
   @typedoc "One process of a worker; 0 when it has none."
   @type incarnation :: non_neg_integer()
@@ -18,6 +19,7 @@ defmodule Snakepit.Pool.Shared do
           server: pid(),
           slots: Slots.t(),
           table: :ets.table(),
+          streams: :ets.table(),
           sessions: SessionTable.t() | nil,
           directory: Path.t() | nil,
           config: Config.t()
@@ -44,6 +46,7 @@ defmodule Snakepit.Pool.Shared do
       server: self(),
       slots: slots,
       table: table,
+      streams: Streams.table(),
       sessions: sessions,
       directory: directory,
       config: config

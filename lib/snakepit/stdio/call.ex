@@ -10,7 +10,6 @@ defmodule Snakepit.Stdio.Call do
 
   @spec run(Channel.t(), Request.t()) :: {:ok, map()} | {:error, Error.reason()}
   def run(%Channel{} = channel, %Request{} = request) do
-    request = %{request | request_id: request.request_id || new_request_id()}
     timeout = Request.remaining(request)
 
     case exchange(channel, fields(request, timeout), timeout) do
@@ -173,10 +172,4 @@ defmodule Snakepit.Stdio.Call do
   defp error(kind, text), do: {:error, %Error{kind: kind, message: text}}
 
   defp shown(term), do: inspect(term, limit: 10, printable_limit: 200)
-
-  # Unique in this VM.
-  defp new_request_id do
-    number = System.unique_integer([:positive]) + System.time_offset(:nanosecond)
-    Base.encode16(<<number::64>>, case: :lower)
-  end
 end

@@ -13,7 +13,7 @@ defmodule Snakepit.Worker.Server do
 
   alias Snakepit.{Error, Request}
   alias Snakepit.Pool.{Shared, Succession}
-  alias Snakepit.Worker.{Backoff, Channel, Crash, Link, Log, News}
+  alias Snakepit.Worker.{Backoff, Channel, Crash, Events, Link, Log, News}
 
   # The supervisor gives a worker no longer than this after shutdown_timeout.
   @kill_wait 3_000
@@ -32,6 +32,9 @@ defmodule Snakepit.Worker.Server do
     :timer,
     :started_at,
     :stop_at,
+    # In monotonic time: the start of the program, and the latest health check.
+    :begun,
+    :asked,
     phase: :starting,
     starts: 0,
     failures: 0,
@@ -67,7 +70,7 @@ defmodule Snakepit.Worker.Server do
 
   @impl true
   def handle_info({ref, answer}, %{health_ref: ref} = state) when is_reference(ref),
-    do: {:noreply, checked(%{state | health_ref: nil}, answer)}
+    do: {:noreply, state |> heard_of_health(answer) |> checked(answer)}
 
   def handle_info({:timeout, timer, :startup}, %{timer: timer} = state) do
     waited = startup_timeout(state)
@@ -116,6 +119,7 @@ defmodule Snakepit.Worker.Server do
     state = begin_stop(state)
     how = if state.killed, do: :kill, else: :end
     Link.await_end(state.link, how, state.stop_at, &Log.item/1)
+    Events.ended(state, :stopped, "was told to end")
     Link.clean(state.link)
   end
 
@@ -123,7 +127,8 @@ defmodule Snakepit.Worker.Server do
 
   defp start(state) do
     announce(state, {:starting, %{pid: self(), os_pid: nil, address: nil}})
-    state = %{state | phase: :starting, starts: state.starts + 1}
+    state = %{state | phase: :starting, starts: state.starts + 1, begun: now()}
+    Events.starting(state)
 
     case Link.open(state.pool, state.index, state.id, state.starts - 1) do
       {:ok, link} ->
@@ -163,13 +168,22 @@ defmodule Snakepit.Worker.Server do
   defp ask_health(state, timeout) do
     ref = make_ref()
     Channel.ask_health(state.link.channel, ref, max(timeout, 1))
-    %{state | health_ref: ref}
+    %{state | health_ref: ref, asked: now()}
+  end
+
+  # A program that does not tell when it is ready is not ill before.
+  defp heard_of_health(state, answer) do
+    unless state.phase == :starting and match?({:error, _reason}, answer),
+      do: Events.checked(state, answer)
+
+    %{state | health_ref: nil}
   end
 
   defp checked(%{phase: :starting} = state, {:ok, %{"healthy" => true} = health}) do
     case Link.ready(state.link, health) do
       {:ok, link} ->
         state = %{state | link: link, phase: :ready}
+        Events.started(state)
         state |> cancel_timer() |> announce_ready(health) |> check_later()
 
       {:error, reason} ->
@@ -227,6 +241,7 @@ defmodule Snakepit.Worker.Server do
 
   defp start_failed(state, error) do
     Logger.error(Exception.message(error))
+    Events.not_started(state, error)
     announce(state, {:failing, error})
     failures = state.failures + 1
     state |> discard() |> restart_after(Backoff.delay(failures), failures)
@@ -244,6 +259,7 @@ defmodule Snakepit.Worker.Server do
     how = if open, do: how <> Crash.circuit_open(failures + 1, delay), else: how
     error = Link.crashed(state.link, how)
 
+    Events.ended(state, :crashed, how)
     announce(state, if(open, do: {:failing, error}, else: {:starting, %{os_pid: nil}}))
     Logger.error(Exception.message(error))
     state |> discard() |> restart_after(delay, failures + 1)
@@ -258,6 +274,7 @@ defmodule Snakepit.Worker.Server do
   end
 
   defp restart_after(state, delay, failures) do
+    Events.restarting(state, delay, failures)
     timer = :erlang.start_timer(delay, self(), :restart)
     %{state | phase: :waiting, failures: failures, timer: timer}
   end
@@ -285,9 +302,13 @@ defmodule Snakepit.Worker.Server do
   # -- helpers
 
   defp announce_ready(state, health) do
-    announce(state, News.ready(state.link, state.started_at, health))
+    {:ready, _channel, info} = news = News.ready(state.link, state.started_at, health)
+    announce(state, news)
+    Events.ready(state, info)
     %{state | misses: 0, suspected: false}
   end
+
+  defp now, do: System.monotonic_time()
 
   defp announce(state, news), do: News.tell(state.pool, state.index, news)
 

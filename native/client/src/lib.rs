@@ -5,7 +5,8 @@
 //! - [`Request`]: what to run there;
 //! - [`unary`], [`Stream`], [`health`]: one call each, cancelled by dropping its future;
 //! - [`Lane`]: many unary calls on one gRPC stream;
-//! - [`Pace`]: what makes a stream wait for its consumer; [`Uplink`]: the caller's own chunks;
+//! - [`Pace`]: what makes a stream wait for its consumer, with its [`Meter`]; [`Uplink`]: the
+//!   caller's own chunks;
 //! - [`Speaker`]: the right to send a call's messages, which can be taken away exactly once;
 //! - [`CallError`]: every way a call can fail. No type of tonic goes further than this crate.
 
@@ -14,6 +15,7 @@ mod downlink;
 mod error;
 mod health;
 mod lane;
+mod meter;
 mod pace;
 mod request;
 mod speaker;
@@ -26,6 +28,7 @@ pub use downlink::Sink;
 pub use error::{CallError, RemoteError};
 pub use health::{Health, health};
 pub use lane::{Lane, Ticket};
+pub use meter::Meter;
 pub use pace::Pace;
 pub use request::Request;
 pub use speaker::Speaker;

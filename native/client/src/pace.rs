@@ -1,9 +1,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use snakepit_protocol::Credit;
 use tokio::sync::Notify;
 
-use crate::Uplink;
+use crate::meter::Account;
+use crate::{Meter, Uplink};
 
 /// What makes a stream wait for its consumer.
 #[derive(Debug)]
@@ -20,25 +21,35 @@ pub enum Pace {
 /// The account for a peer that keeps none.
 #[derive(Debug)]
 pub struct LocalPace {
-    credit: Mutex<Credit>,
+    account: Mutex<Account>,
     granted: Notify,
 }
 
 impl Pace {
     /// For a peer that keeps no credit: `window` chunks and `max_buffer` bytes may be read ahead.
     pub fn local(window: usize, max_buffer: usize) -> Self {
-        let credit = Mutex::new(Credit::new(window, max_buffer));
-        Pace::Local(LocalPace { credit, granted: Notify::new() })
+        let account = Mutex::new(Account::new(window, max_buffer));
+        Pace::Local(LocalPace { account, granted: Notify::new() })
     }
 
-    /// The consumer is done with `chunks` more.
-    pub fn acknowledge(&self, chunks: usize) {
+    /// The consumer is done with `chunks` more. Returns how long it has held the peer up, if the
+    /// peer may send again.
+    pub fn acknowledge(&self, chunks: usize) -> Option<Duration> {
         match self {
             Pace::Peer(uplink) => uplink.acknowledge(chunks),
             Pace::Local(local) => {
-                local.lock().acknowledge(chunks);
+                let stall = local.lock().acknowledge(chunks);
                 local.granted.notify_one();
+                stall
             }
+        }
+    }
+
+    /// What has passed so far.
+    pub fn meter(&self) -> Meter {
+        match self {
+            Pace::Peer(uplink) => uplink.meter(),
+            Pace::Local(local) => local.lock().meter(),
         }
     }
 
@@ -78,7 +89,7 @@ impl Pace {
 }
 
 impl LocalPace {
-    fn lock(&self) -> MutexGuard<'_, Credit> {
-        self.credit.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

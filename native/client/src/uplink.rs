@@ -3,6 +3,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use snakepit_protocol::pb::{
     Entry, HalfClose, StreamChunk, StreamRequest, StreamStart, stream_request,
@@ -11,7 +12,8 @@ use snakepit_protocol::{Credit, chunk_size};
 use tokio::sync::Notify;
 use tonic::CancellationHandle;
 
-use crate::{Request, Shape};
+use crate::meter::Account;
+use crate::{Meter, Request, Shape};
 
 /// What became of a chunk that was given to an [`Uplink`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +41,8 @@ struct State {
     start: Option<Box<StreamStart>>,
     acknowledged: usize,
     /// What the peer may still send.
-    granted: Credit,
+    granted: Account,
+    sent: u64,
     chunks: VecDeque<Vec<Entry>>,
     ending: Option<Ending>,
     /// No chunk is taken any more, be the ending sent or not.
@@ -90,7 +93,8 @@ impl Uplink {
             state: Mutex::new(State {
                 start: Some(Box::new(start)),
                 acknowledged: 0,
-                granted: Credit::new(window, max_buffer),
+                granted: Account::new(window, max_buffer),
+                sent: 0,
                 chunks: VecDeque::new(),
                 ending: None,
                 ended: false,
@@ -117,6 +121,7 @@ impl Uplink {
             return Sent::Over;
         }
         state.credit.spend(size);
+        state.sent += 1;
         state.chunks.push_back(chunk);
         state.starved = !state.credit.available();
         let sent = if state.starved { Sent::Full } else { Sent::Room };
@@ -135,12 +140,19 @@ impl Uplink {
     }
 
     /// The consumer is done with `chunks` more of the peer's.
-    pub(crate) fn acknowledge(&self, chunks: usize) {
+    pub(crate) fn acknowledge(&self, chunks: usize) -> Option<Duration> {
         let mut state = self.lock();
         state.acknowledged = state.acknowledged.saturating_add(chunks);
-        state.granted.acknowledge(chunks);
+        let stall = state.granted.acknowledge(chunks);
         wake(state);
         self.acknowledged.notify_one();
+        stall
+    }
+
+    /// What has passed so far, in both directions.
+    pub(crate) fn meter(&self) -> Meter {
+        let state = self.lock();
+        Meter { sent: state.sent, ..state.granted.meter() }
     }
 
     /// A chunk of the peer's has come.

@@ -13,6 +13,7 @@ atoms! {
     result,
     room,
     over,
+    open,
     wait,
     server,
     client,

@@ -3,8 +3,8 @@ use snakepit_client::{Connection, Pace, Speaker, Ticket, Uplink};
 use std::sync::Arc;
 use tokio::task::AbortHandle;
 
-use crate::atoms;
 use crate::mailbox::Mailbox;
+use crate::{atoms, gauge};
 
 /// Owns one call. Cancelling it, the death of the owner and the collection of the handle are the
 /// same thing.
@@ -76,11 +76,10 @@ fn cancel(handle: ResourceArc<Handle>) -> Atom {
     atoms::ok()
 }
 
-/// Grants a stream credit for `chunks` more.
+/// Grants a stream credit for `chunks` more. Returns for how many microseconds the consumer has held
+/// the worker up, if the worker may send again; 0 if it did not.
 #[rustler::nif]
-fn ack(handle: ResourceArc<Handle>, chunks: usize) -> Atom {
-    if let Some(flow) = &handle.flow {
-        flow.pace.acknowledge(chunks);
-    }
-    atoms::ok()
+fn ack(handle: ResourceArc<Handle>, chunks: usize) -> u64 {
+    let stall = handle.flow.as_ref().and_then(|flow| flow.pace.acknowledge(chunks));
+    stall.map_or(0, gauge::micros)
 }

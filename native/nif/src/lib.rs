@@ -4,6 +4,7 @@
 //! - [`channel`]: one resource per worker;
 //! - [`call`], [`stream`]: one [`handle`] per call, which owns it;
 //! - [`input`]: the chunks that callers send;
+//! - [`gauge`]: what others may know of a stream, and its end from outside;
 //! - [`frame`]: MessagePack for workers that are spoken to through pipes;
 //! - [`mailbox`]: the messages; [`reason`]: errors as Elixir knows them;
 //! - [`term`]: Erlang terms to MessagePack and back.
@@ -12,6 +13,7 @@ mod atoms;
 mod call;
 mod channel;
 mod frame;
+mod gauge;
 mod handle;
 mod input;
 mod mailbox;

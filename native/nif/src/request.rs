@@ -1,6 +1,3 @@
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use rustler::types::atom::Atom;
 use rustler::{Encoder, Env, Term};
 use snakepit_client::Request;
@@ -11,8 +8,8 @@ use crate::reason::{self, CallNames, Shape};
 use crate::term::{self, Budget, Stop};
 use crate::{atoms, channel::ChannelResource};
 
-/// `{command, session_id | nil, args, timeout_ms | 0, request_id | nil, metadata, codec}`
-type RequestTuple<'a> = (String, Option<String>, Term<'a>, u32, Option<String>, Term<'a>, Atom);
+/// `{command, session_id | nil, args, timeout_ms | 0, request_id, metadata, codec}`
+type RequestTuple<'a> = (String, Option<String>, Term<'a>, u32, String, Term<'a>, Atom);
 
 /// Reads and encodes a request. On failure gives the term the NIF returns instead of a handle:
 /// `:yield` or `{:error, reason}`.
@@ -24,7 +21,6 @@ pub(crate) fn decode<'a>(
 ) -> Result<Result<Request, Term<'a>>, rustler::Error> {
     let (command, session_id, args, timeout_ms, request_id, metadata, codec): RequestTuple<'a> =
         request.decode()?;
-    let request_id = request_id.unwrap_or_else(next_request_id);
     let raw = codec == atoms::raw();
     let budget = &mut Budget::new(bounded);
     let encoded = if raw { term::text_entries(args, budget) } else { term::entries(args, budget) };
@@ -52,15 +48,4 @@ pub(crate) fn decode<'a>(
         return Ok(Err((atoms::error(), reason).encode(env)));
     }
     Ok(Ok(request))
-}
-
-/// Unique in this VM and, by the start time in front, between VMs.
-fn next_request_id() -> String {
-    static PREFIX: OnceLock<u32> = OnceLock::new();
-    static COUNTER: AtomicU64 = AtomicU64::new(1);
-    let prefix = PREFIX.get_or_init(|| {
-        let since_epoch = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-        (since_epoch.as_nanos() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32) as u32
-    });
-    format!("{prefix:08x}{:08x}", COUNTER.fetch_add(1, Ordering::Relaxed))
 }

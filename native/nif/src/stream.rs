@@ -10,21 +10,26 @@ use snakepit_protocol::value::ValueError;
 use tokio::time::Instant;
 
 use crate::channel::ChannelResource;
+use crate::gauge::Gauge;
 use crate::handle::{self, Call, Handle};
 use crate::mailbox::{self, Dress, Farewell, LastWords, Mailbox};
 use crate::reason::{self, CallNames};
 use crate::{atoms, request, runtime, term};
 
-/// How a stream is consumed:
-/// `{window, max_buffer, timeout_ms | 0, chunk_timeout_ms | 0, mode}`, and `{pid, message}` as a
-/// sixth element when somebody is to be told that the stream is over.
+/// How a stream is consumed, and who else wants to know of it.
 struct Flow<'a> {
     window: usize,
     max_buffer: usize,
     deadlines: Deadlines,
     mode: Mode,
     farewell: Option<(LocalPid, Term<'a>)>,
+    gauge: Option<ResourceArc<Gauge>>,
 }
+
+/// `{window, max_buffer, timeout_ms | 0, chunk_timeout_ms | 0, mode, {pid, message} | nil, gauge | nil}`:
+/// the message tells that the stream is over.
+type FlowTuple<'a> =
+    (usize, usize, u64, u64, Atom, Option<(LocalPid, Term<'a>)>, Option<ResourceArc<Gauge>>);
 
 /// What becomes of the chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,17 +44,8 @@ enum Mode {
 
 impl<'a> Flow<'a> {
     fn decode(flow: Term<'a>) -> NifResult<Self> {
-        type Plain = (usize, usize, u64, u64, Atom);
-        type Watched<'a> = (usize, usize, u64, u64, Atom, (LocalPid, Term<'a>));
-        let ((window, max_buffer, timeout, silence, mode), farewell) = match flow.decode::<Plain>()
-        {
-            Ok(plain) => (plain, None),
-            Err(_) => {
-                let (window, max_buffer, timeout, silence, mode, farewell): Watched<'a> =
-                    flow.decode()?;
-                ((window, max_buffer, timeout, silence, mode), Some(farewell))
-            }
-        };
+        let (window, max_buffer, timeout, silence, mode, farewell, gauge): FlowTuple<'a> =
+            flow.decode()?;
         let limit = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
         let deadlines = Deadlines {
             call: limit(timeout).map(|timeout| Instant::now() + timeout),
@@ -60,7 +56,7 @@ impl<'a> Flow<'a> {
             mode if mode == atoms::result() => Mode::Result,
             _ => Mode::Batch,
         };
-        Ok(Flow { window, max_buffer, deadlines, mode, farewell })
+        Ok(Flow { window, max_buffer, deadlines, mode, farewell, gauge })
     }
 }
 
@@ -124,9 +120,11 @@ fn start<'a>(
     let farewell = flow.farewell.map(|(pid, message)| Farewell::new(pid, message));
     let speaker = Speaker::new(Mailbox::new(owner, reference, dress, farewell));
     let (stream, flow_control) = prepare(&channel, request, &flow, shape, &speaker);
+    let pace = Arc::clone(&flow_control.pace);
 
     let last_words = LastWords { speaker: speaker.clone(), names: names.clone() };
-    let mut sink = TermSink::new(speaker.clone(), names, flow.mode);
+    let gauge = flow.gauge;
+    let mut sink = TermSink::new(speaker.clone(), names.clone(), flow.mode, gauge.clone());
     let connection = channel.connection().clone();
     let task = runtime.spawn(async move {
         let _last_words = last_words;
@@ -136,6 +134,9 @@ fn start<'a>(
         }
         sink.end(streamed);
     });
+    if let Some(gauge) = &gauge {
+        gauge.attach(pace, speaker.clone(), task.abort_handle(), names);
+    }
     let call = Call::Task(task.abort_handle());
     let handle = ResourceArc::new(Handle::new(speaker, call, Some(flow_control)));
     // The handle may travel to another process; the stream ends with the one that started it.
@@ -177,6 +178,7 @@ struct TermSink {
     speaker: Speaker<Mailbox>,
     names: CallNames,
     mode: Mode,
+    gauge: Option<ResourceArc<Gauge>>,
     result: Option<StreamResponse>,
     broken: Option<ValueError>,
 }
@@ -195,8 +197,13 @@ impl Sink for TermSink {
 }
 
 impl TermSink {
-    fn new(speaker: Speaker<Mailbox>, names: CallNames, mode: Mode) -> Self {
-        TermSink { speaker, names, mode, result: None, broken: None }
+    fn new(
+        speaker: Speaker<Mailbox>,
+        names: CallNames,
+        mode: Mode,
+        gauge: Option<ResourceArc<Gauge>>,
+    ) -> Self {
+        TermSink { speaker, names, mode, gauge, result: None, broken: None }
     }
 
     fn say_one(&mut self, chunk: &StreamResponse) -> bool {
@@ -232,6 +239,12 @@ impl TermSink {
     }
 
     fn end(&self, streamed: Result<(), CallError>) {
+        if let Some(gauge) = &self.gauge {
+            gauge.ended(match &self.broken {
+                Some(error) => Err(CallError::Protocol(error.describe("chunk"))),
+                None => streamed.clone(),
+            });
+        }
         mailbox::say_last(&self.speaker, |env| match (&self.broken, &streamed) {
             (Some(error), _) => {
                 mailbox::error(env, reason::undecodable(env, &self.names, error, "chunk"))

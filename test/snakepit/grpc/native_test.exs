@@ -15,7 +15,7 @@ defmodule Snakepit.GRPC.NativeTest do
   end
 
   defp call(channel, args, metadata, codec),
-    do: Native.call(channel, make_ref(), {"echo", nil, args, 0, nil, metadata, codec})
+    do: Native.call(channel, make_ref(), {"echo", nil, args, 0, "id", metadata, codec})
 
   defp data(megabytes), do: :binary.copy(<<0>>, round(megabytes * @megabyte))
 

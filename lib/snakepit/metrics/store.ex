@@ -1,0 +1,151 @@
+defmodule Snakepit.Metrics.Store do
+  @moduledoc false
+  # Where metrics are counted: one table, written by whoever has something to count. Rows are
+  #
+  #   {{name, labels}, number}     a counter
+  #   {{name, labels}, counters}   a histogram: the sum in nanoseconds, then one number for each
+  #                                bucket, then one for each outcome a call can have
+  #
+  # Labels are the values of the metric's labels, in order. What a user names, a command, is among
+  # them only so many times.
+
+  use GenServer
+
+  alias Snakepit.Error
+
+  @bounds_us [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000] ++
+               [500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000] ++
+               [300_000_000]
+  @outcomes [:ok, :raised, :caller_down, :other] ++ Error.conditions() ++ Error.kinds()
+  @buckets length(@bounds_us) + 1
+  @size 1 + @buckets + length(@outcomes)
+
+  @most_commands 200
+  @rest "(other)"
+  @unknown "(unknown)"
+
+  @type labels :: tuple()
+  @type histogram :: %{
+          sum: non_neg_integer(),
+          buckets: [non_neg_integer()],
+          outcomes: [{atom(), pos_integer()}]
+        }
+
+  @spec start_link(term()) :: GenServer.on_start()
+  def start_link(_options), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+
+  @impl true
+  def init(_options) do
+    options = [:named_table, :public, read_concurrency: true, write_concurrency: :auto]
+    {:ok, :ets.new(__MODULE__, options)}
+  end
+
+  @spec count(atom(), labels(), integer()) :: :ok
+  def count(name, labels, n \\ 1) do
+    key = {name, labels}
+    :ets.update_counter(__MODULE__, key, n, {key, 0})
+    :ok
+  rescue
+    # Here and below: without the application nothing is counted.
+    ArgumentError -> :ok
+  end
+
+  @doc """
+  Adds a duration in native units to a histogram.
+  """
+  @spec observe(atom(), labels(), integer(), atom() | nil) :: :ok
+  def observe(name, labels, duration, outcome \\ nil) do
+    # On every system the VM runs on, a native unit is a nanosecond; where it is not, this is exact.
+    ns = System.convert_time_unit(duration, :native, :nanosecond)
+    counters = counters({name, labels})
+    :counters.add(counters, 1, ns)
+    :counters.add(counters, 2 + bucket(ns), 1)
+    if outcome, do: :counters.add(counters, 2 + @buckets + number(outcome), 1)
+    :ok
+  rescue
+    ArgumentError -> :ok
+  end
+
+  defp counters(key) do
+    with nil <- :ets.lookup_element(__MODULE__, key, 2, nil) do
+      # Who comes second uses what is there.
+      :ets.insert_new(__MODULE__, {key, :counters.new(@size, [:write_concurrency])})
+      :ets.lookup_element(__MODULE__, key, 2)
+    end
+  end
+
+  @doc """
+  What a command is called in a label. One that does not exist, or is one too many, shares its
+  name with others.
+  """
+  @spec command_label(atom(), String.t(), atom() | nil) :: String.t()
+  def command_label(pool, command, outcome \\ nil)
+  def command_label(_pool, _command, :unknown_command), do: @unknown
+
+  def command_label(pool, command, _outcome) do
+    if :ets.member(__MODULE__, {:command, pool, command}), do: command, else: admit(pool, command)
+  rescue
+    ArgumentError -> command
+  end
+
+  # Callers of different commands may come at once and take one place more each.
+  defp admit(pool, command) do
+    key = {:commands, {}}
+
+    if :ets.lookup_element(__MODULE__, key, 2, 0) >= @most_commands do
+      @rest
+    else
+      if :ets.insert_new(__MODULE__, {{:command, pool, command}, nil}), do: count(:commands, {})
+      command
+    end
+  end
+
+  # -- reading
+
+  @doc """
+  The counter of this name: labels and numbers.
+  """
+  @spec counter(atom()) :: [{labels(), integer()}]
+  def counter(name) do
+    for {labels, number} <- rows(name), do: {labels, number}
+  end
+
+  @doc """
+  The histogram of this name: labels, the sum in nanoseconds, the number in each bucket and
+  of each outcome.
+  """
+  @spec histogram(atom()) :: [{labels(), histogram()}]
+  def histogram(name) do
+    for {labels, counters} <- rows(name) do
+      numbers = for index <- 1..@size, do: :counters.get(counters, index)
+      [sum | numbers] = numbers
+      {buckets, outcomes} = Enum.split(numbers, @buckets)
+      counted = for {outcome, n} when n > 0 <- Enum.zip(@outcomes, outcomes), do: {outcome, n}
+      {labels, %{sum: sum, buckets: buckets, outcomes: counted}}
+    end
+  end
+
+  @doc """
+  The upper bounds of the buckets in seconds. One more bucket has none.
+  """
+  @spec bounds() :: [float()]
+  def bounds, do: for(us <- @bounds_us, do: us / 1_000_000)
+
+  defp rows(name) do
+    __MODULE__ |> :ets.select([{{{name, :"$1"}, :"$2"}, [], [{{:"$1", :"$2"}}]}]) |> Enum.sort()
+  rescue
+    ArgumentError -> []
+  end
+
+  for {us, index} <- Enum.with_index(@bounds_us) do
+    defp bucket(ns) when ns <= unquote(us * 1_000), do: unquote(index)
+  end
+
+  defp bucket(_longer), do: unquote(length(@bounds_us))
+
+  for {outcome, index} <- Enum.with_index(@outcomes) do
+    defp number(unquote(outcome)), do: unquote(index)
+  end
+
+  defp number(_other), do: unquote(Enum.find_index(@outcomes, &(&1 == :other)))
+end
