@@ -38,6 +38,7 @@ defmodule Snakepit.Telemetry do
   alias Snakepit.{Error, Request}
   alias Snakepit.Metrics.Recorder
   alias Snakepit.Pool.{Shared, Streams}
+  alias Snakepit.Status.Errors
   alias Snakepit.Telemetry.{Cancellations, Events}
 
   # Why there may be no slot. A session that is lost is another matter.
@@ -109,7 +110,7 @@ defmodule Snakepit.Telemetry do
         duration = System.monotonic_time() - started
         Recorder.call(pool.config.name, request.command, outcome(result), duration)
         if attached?(), do: executed(pool, request, worker_id, result, duration)
-        if match?({:error, _reason}, result), do: call_failed(pool, request, worker_id, result)
+        with {:error, reason} <- result, do: failed(pool, request, worker_id, reason)
         result
     end
   end
@@ -119,9 +120,11 @@ defmodule Snakepit.Telemetry do
     emit([:execute, :stop], %{duration: duration}, %{metadata | worker_id: worker_id})
   end
 
-  defp call_failed(_pool, request, worker_id, {:error, reason}) do
+  defp failed(pool, request, worker_id, reason) do
     if reason == :worker_timeout and worker_id,
       do: Cancellations.because(request.request_id, reason)
+
+    record(reason, %{metadata(pool, request) | worker_id: worker_id})
   end
 
   @doc false
@@ -174,6 +177,7 @@ defmodule Snakepit.Telemetry do
 
     case ending do
       {:returned, result} ->
+        with {:error, reason} <- result, do: record(reason, metadata)
         emit([:stream, :stop], measurements, Map.merge(metadata, returned(result)))
 
       {:raised, kind, reason, stacktrace} ->
@@ -275,6 +279,14 @@ defmodule Snakepit.Telemetry do
           Exception.format(kind, reason, __STACKTRACE__)
       )
   end
+
+  # For whoever looks at the last errors. That of a custom adapter may be anything.
+  defp record(%Error{} = error, metadata), do: record_known(error, metadata)
+
+  defp record(reason, metadata),
+    do: if(reason in Error.conditions(), do: record_known(reason, metadata))
+
+  defp record_known(reason, metadata), do: Errors.record(Map.put(metadata, :reason, reason))
 
   defp returned({:error, reason}), do: %{result: :error, reason: reason}
   defp returned(_ok), do: %{result: :ok, reason: nil}

@@ -4,6 +4,7 @@ defmodule Snakepit.Metrics.Live do
 
   alias Snakepit.{Jobs, Pool}
   alias Snakepit.Pool.{Shared, Stats, Streams}
+  alias Snakepit.Status.Usage
 
   @states [:starting, :ready, :failing, :leaving, :draining]
 
@@ -20,6 +21,12 @@ defmodule Snakepit.Metrics.Live do
     stats = Stats.pool(pool)
     workers = Stats.workers(pool)
     streams = Streams.running(pool)
+    usage = Usage.total(for %{os_pid: os_pid} <- workers, os_pid != nil, do: os_pid)
+
+    used =
+      for %{os_pid: os_pid} = worker <- workers,
+          is_map_key(usage, os_pid),
+          do: {{name, worker.id}, usage[os_pid]}
 
     %{
       queue_length: [{{name}, stats.queued}],
@@ -31,6 +38,8 @@ defmodule Snakepit.Metrics.Live do
         for(state <- @states, do: {{name, state}, Enum.count(workers, &(&1.state == state))}),
       worker_in_flight: for(worker <- workers, do: {{name, worker.id}, worker.in_flight}),
       worker_requests: for(worker <- workers, do: {{name, worker.id}, worker.requests}),
+      worker_memory: for({labels, {rss, _cpu_ms}} <- used, do: {labels, rss}),
+      worker_cpu: for({labels, {_rss, cpu_ms}} <- used, do: {labels, cpu_ms / 1000}),
       worker_uptime:
         for(
           %{started_at: %DateTime{} = started_at} = worker <- workers,

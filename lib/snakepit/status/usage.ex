@@ -28,13 +28,25 @@ defmodule Snakepit.Status.Usage do
   """
   @spec of([pos_integer()]) :: %{pos_integer() => t()}
   def of(os_pids) do
-    samples = if File.dir?("/proc/self"), do: from_proc(os_pids), else: from_ps(os_pids)
+    samples = samples(os_pids)
     now = System.monotonic_time(:millisecond)
 
     for {os_pid, {rss, _cpu, _process} = sample} <- samples, into: %{} do
       {os_pid, %{rss_bytes: rss, cpu_percent: percent(os_pid, sample, now)}}
     end
   end
+
+  @doc """
+  What the processes have taken so far: resident bytes, and milliseconds of processor time.
+  """
+  @spec total([pos_integer()]) ::
+          %{pos_integer() => {rss_bytes :: non_neg_integer(), cpu_ms :: non_neg_integer()}}
+  def total(os_pids),
+    do:
+      for({os_pid, {rss, cpu, _process}} <- samples(os_pids), into: %{}, do: {os_pid, {rss, cpu}})
+
+  defp samples(os_pids),
+    do: if(File.dir?("/proc/self"), do: from_proc(os_pids), else: from_ps(os_pids))
 
   defp percent(os_pid, {_rss, cpu, process}, now) do
     :ets.select_delete(__MODULE__, [
