@@ -1,48 +1,6 @@
 # The demo: a real table of 336,776 rows is worked on in Python, chunk by chunk, with progress as
 # it happens. Run it with `make demo`.
 
-defmodule Demo.Progress do
-  @moduledoc """
-  A progress bar in a terminal, plain lines elsewhere.
-  """
-
-  @width 30
-
-  def start, do: %{since: now(), terminal: match?({:ok, _}, :io.columns())}
-
-  def show(%{terminal: true} = progress, chunk) do
-    filled = round(chunk["progress_percent"] / 100 * @width)
-    bar = String.duplicate("#", filled) <> String.duplicate("-", @width - filled)
-    IO.write("\r[#{bar}] #{line(progress, chunk)}")
-  end
-
-  # About ten lines are enough for a log.
-  def show(%{terminal: false} = progress, %{"chunk_index" => index} = chunk) do
-    if rem(index, 8) == 7, do: IO.puts(line(progress, chunk))
-  end
-
-  def done(%{terminal: true}), do: IO.puts("")
-  def done(_progress), do: :ok
-
-  defp line(%{since: since}, chunk) do
-    elapsed = max(now() - since, 1) / 1000
-    rows = chunk["processed_rows"]
-
-    Enum.join(
-      [
-        pad("#{chunk["progress_percent"]} %", 7),
-        pad("#{Demo.Table.thousands(round(rows / elapsed))} rows/s", 16),
-        pad("#{Float.round(elapsed, 1)} s", 7),
-        pad("worker #{round(chunk["memory_usage_mb"])} MB", 13)
-      ],
-      "  "
-    )
-  end
-
-  defp pad(text, width), do: String.pad_leading(text, width)
-  defp now, do: System.monotonic_time(:millisecond)
-end
-
 defmodule Demo.Table do
   @moduledoc """
   The figures of the final chunk as text.
@@ -98,7 +56,12 @@ IO.puts("5 + 3 = 8, says Python.")
 IO.puts("Every flight that left New York in 2013, from #{Path.relative_to_cwd(path)}:\n")
 
 # One call, many chunks: the callback runs here, while Python goes on.
-progress = Demo.Progress.start()
+show = fn
+  %{"is_final" => true, "final_stats" => stats} -> Demo.Table.print(stats)
+  _chunk -> :ok
+end
+
+memory = &"worker #{round(&1["memory_usage_mb"])} MB"
 
 :ok =
   Snakepit.execute_stream(
@@ -110,14 +73,7 @@ progress = Demo.Progress.start()
       group_by: "carrier",
       columns: ["dep_delay", "arr_delay"]
     },
-    fn
-      %{"is_final" => true, "final_stats" => stats} ->
-        Demo.Progress.done(progress)
-        Demo.Table.print(stats)
-
-      chunk ->
-        Demo.Progress.show(progress, chunk)
-    end
+    Snakepit.Progress.bar(show, message: memory)
   )
 
 # An error keeps its type, its message and its traceback, and the next call works.

@@ -4,7 +4,7 @@ defmodule Snakepit.Application do
 
   use Application
 
-  alias Snakepit.{Config, Jobs, Metrics, Pool, Status, Telemetry}
+  alias Snakepit.{Config, Jobs, Metrics, Pool, Progress, Status, Telemetry}
 
   @supervisor Snakepit.Supervisor
 
@@ -13,7 +13,7 @@ defmodule Snakepit.Application do
     pools = for options <- Config.pools_from_env(), do: {Pool, options}
     # Stopped in reverse, so that running jobs may finish while there are pools.
     jobs = {Jobs, Application.get_env(:snakepit, :jobs, [])}
-    observing = [Metrics.Store, Telemetry.Cancellations, Status.Keeper]
+    observing = [Metrics.Store, Telemetry.Cancellations, Status.Keeper, Progress.Screen]
     children = [Pool.Succession, Jobs.Progress] ++ observing ++ pools ++ [jobs]
     Supervisor.start_link(children, strategy: :one_for_one, name: @supervisor)
   end

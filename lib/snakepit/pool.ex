@@ -28,7 +28,7 @@ defmodule Snakepit.Pool do
 
   use Supervisor
 
-  alias Snakepit.{Config, Error, GRPC, Request, Telemetry}
+  alias Snakepit.{Config, Error, GRPC, Progress, Request, Telemetry}
   alias Snakepit.Worker.Channel
 
   alias Snakepit.Pool.{
@@ -144,7 +144,7 @@ defmodule Snakepit.Pool do
   def execute_bidi_stream(command, args, enumerable, callback, opts \\ []) do
     check_callback!(callback)
     run = &GRPC.BidiStreamCall.run(&1, &2, enumerable, callback)
-    run_stream(:bidi, command, args, opts, run)
+    Progress.during(fn -> run_stream(:bidi, command, args, opts, run) end)
   end
 
   @doc """
@@ -228,7 +228,8 @@ defmodule Snakepit.Pool do
           :ok | {:error, Error.reason()}
   def stream_on(pool, target, request, callback) do
     check_callback!(callback)
-    stream_on_lease(pool, target, request, :server, &Channel.stream(&1, &2, callback))
+    run = &Channel.stream(&1, &2, callback)
+    Progress.during(fn -> stream_on_lease(pool, target, request, :server, run) end)
   end
 
   defp run_stream(shape, command, args, opts, run) do

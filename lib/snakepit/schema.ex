@@ -19,6 +19,8 @@ defmodule Snakepit.Schema do
           | :env
           | :metadata
           | :map
+          | :pid
+          | {:function, arity()}
           | {:list, type()}
           | {:in, [term()]}
           | {:or, [type()]}
@@ -152,6 +154,8 @@ defmodule Snakepit.Schema do
   defp cast(:port, v) when is_integer(v) and v in 1..65_535, do: {:ok, v}
   defp cast(:fraction, v) when is_number(v) and v >= 0 and v <= 1, do: {:ok, v}
   defp cast(:map, v) when is_map(v) and not is_struct(v), do: {:ok, v}
+  defp cast(:pid, v) when is_pid(v), do: {:ok, v}
+  defp cast({:function, arity}, v) when is_function(v, arity), do: {:ok, v}
   defp cast({:in, values}, v), do: if(v in values, do: {:ok, v}, else: :error)
 
   defp cast({:list, type}, v) when is_list(v) do
@@ -198,6 +202,9 @@ defmodule Snakepit.Schema do
   defp expected(:env), do: "names and values as strings"
   defp expected(:metadata), do: "a map of strings"
   defp expected(:map), do: "a map"
+  defp expected(:pid), do: "a process"
+  defp expected({:function, 1}), do: "a function of one argument"
+  defp expected({:function, arity}), do: "a function of #{arity} arguments"
   defp expected({:list, type}), do: "a list, each #{expected(type)}"
   defp expected({:in, values}), do: "one of " <> Enum.map_join(values, ", ", &inspect/1)
   defp expected({:or, types}), do: Enum.map_join(types, " or ", &expected/1)

@@ -3,7 +3,7 @@ defmodule Snakepit.Jobs.Feed do
   # What is read piece by piece until it is over - updates, chunks of rows, results of a batch - for a
   # callback or as an enumerable. A source opens, gives what comes next, and is closed.
 
-  alias Snakepit.Error
+  alias Snakepit.{Error, Progress}
 
   @callback open(subject :: term(), options :: map()) ::
               {:ok, struct()} | {:error, Error.reason()}
@@ -15,7 +15,8 @@ defmodule Snakepit.Jobs.Feed do
   """
   @spec each(module(), term(), map(), (map() -> term())) :: :ok | {:error, Error.reason()}
   def each(source, subject, options, callback) when is_function(callback, 1) do
-    with {:ok, state} <- source.open(subject, options), do: run(source, state, callback)
+    with {:ok, state} <- source.open(subject, options),
+         do: Progress.during(fn -> run(source, state, callback) end)
   end
 
   def each(_source, _subject, _options, callback) do
