@@ -13,8 +13,8 @@ defmodule Snakepit.Metrics do
   #{Snakepit.Metrics.Catalog.docs()}
 
   Histograms are in seconds, with buckets from 100 microseconds to 5 minutes. The label `result` is
-  `ok`, `raised`, `caller_down`, a condition or kind of `Snakepit.Error`, or `other`. Of different
-  commands the first 200 have their own label, the others share `(other)`, and those that do not exist
+  `ok`, `raised`, `caller_down`, a condition or kind of `Snakepit.Error`, or `other`. Of the
+  commands of a pool the first 200 have their own label, the others share `(other)`, and those that do not exist
   `(unknown)`.
   """
 

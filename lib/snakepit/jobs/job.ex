@@ -44,6 +44,12 @@ defmodule Snakepit.Jobs.Job do
   @final ~w(completed failed canceled expired)
 
   @doc """
+  Every state a job can have.
+  """
+  @spec states() :: [String.t()]
+  def states, do: ["queued", "running" | @final]
+
+  @doc """
   A name that nobody can guess, with the number of the job.
   """
   @spec id(pos_integer()) :: String.t()

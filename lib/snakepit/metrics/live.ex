@@ -3,7 +3,8 @@ defmodule Snakepit.Metrics.Live do
   # What is read from the pools and the jobs when it is asked for.
 
   alias Snakepit.{Jobs, Pool}
-  alias Snakepit.Pool.{Shared, Stats, Streams}
+  alias Snakepit.Jobs.{Board, Job}
+  alias Snakepit.Pool.{Shared, Stats, Streams, Succession}
   alias Snakepit.Status.Usage
 
   @states [:starting, :ready, :failing, :leaving, :draining]
@@ -51,9 +52,9 @@ defmodule Snakepit.Metrics.Live do
   end
 
   defp jobs do
-    Jobs.list()
-    |> Enum.frequencies_by(& &1["state"])
-    |> Enum.sort()
-    |> Enum.map(fn {state, n} -> {{Jobs, state}, n} end)
+    for name <- Succession.names(Jobs.Server),
+        {:ok, board} <- [Board.fetch(name)],
+        state <- Job.states(),
+        do: {{name, state}, Board.count(board, state)}
   end
 end

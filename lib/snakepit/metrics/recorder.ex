@@ -5,10 +5,8 @@ defmodule Snakepit.Metrics.Recorder do
   alias Snakepit.Metrics.Store
 
   @spec call(atom(), String.t(), atom(), integer()) :: :ok
-  def call(pool, command, outcome, duration) do
-    labels = {pool, Store.command_label(pool, command, outcome)}
-    Store.observe(:call_duration, labels, duration, outcome)
-  end
+  def call(pool, command, outcome, duration),
+    do: Store.observe_command(:call_duration, pool, command, duration, outcome)
 
   @spec stream(atom(), String.t(), atom(), integer(), Snakepit.Telemetry.reading()) :: :ok
   def stream(pool, command, outcome, duration, reading) do

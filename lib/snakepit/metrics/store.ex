@@ -55,15 +55,31 @@ defmodule Snakepit.Metrics.Store do
   """
   @spec observe(atom(), labels(), integer(), atom() | nil) :: :ok
   def observe(name, labels, duration, outcome \\ nil) do
-    # On every system the VM runs on, a native unit is a nanosecond; where it is not, this is exact.
+    {name, labels} |> counters() |> add(duration, outcome)
+  rescue
+    ArgumentError -> :ok
+  end
+
+  @doc """
+  The same for a command of a pool, whose label it may not have.
+  """
+  @spec observe_command(atom(), atom(), String.t(), integer(), atom()) :: :ok
+  def observe_command(name, pool, command, duration, outcome) do
+    # Most often it has been there before.
+    case :ets.lookup_element(__MODULE__, {name, {pool, command}}, 2, nil) do
+      nil -> observe(name, {pool, command_label(pool, command, outcome)}, duration, outcome)
+      counters -> add(counters, duration, outcome)
+    end
+  rescue
+    ArgumentError -> :ok
+  end
+
+  defp add(counters, duration, outcome) do
     ns = System.convert_time_unit(duration, :native, :nanosecond)
-    counters = counters({name, labels})
     :counters.add(counters, 1, ns)
     :counters.add(counters, 2 + bucket(ns), 1)
     if outcome, do: :counters.add(counters, 2 + @buckets + number(outcome), 1)
     :ok
-  rescue
-    ArgumentError -> :ok
   end
 
   defp counters(key) do
@@ -90,12 +106,14 @@ defmodule Snakepit.Metrics.Store do
 
   # Callers of different commands may come at once and take one place more each.
   defp admit(pool, command) do
-    key = {:commands, {}}
+    key = {:commands, {pool}}
 
     if :ets.lookup_element(__MODULE__, key, 2, 0) >= @most_commands do
       @rest
     else
-      if :ets.insert_new(__MODULE__, {{:command, pool, command}, nil}), do: count(:commands, {})
+      if :ets.insert_new(__MODULE__, {{:command, pool, command}, nil}),
+        do: count(:commands, {pool})
+
       command
     end
   end

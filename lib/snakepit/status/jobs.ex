@@ -6,7 +6,6 @@ defmodule Snakepit.Status.Jobs do
   alias Snakepit.Jobs.{Board, Job, Server}
   alias Snakepit.Pool.Succession
 
-  @states ~w(queued running completed failed canceled expired)
   @latest 20
 
   @type t :: %{counts: %{String.t() => non_neg_integer()}, latest: [map()]}
@@ -17,7 +16,7 @@ defmodule Snakepit.Status.Jobs do
 
     %{
       counts:
-        Map.new(@states, fn state ->
+        Map.new(Job.states(), fn state ->
           {state, boards |> Enum.map(&count(&1, state)) |> Enum.sum()}
         end),
       latest:
