@@ -129,7 +129,7 @@ defmodule Snakepit.MixProject do
   def application do
     [
       mod: {Snakepit.Application, []},
-      extra_applications: [:logger, :crypto, telemetry: :optional]
+      extra_applications: [:logger, :crypto, inets: :optional, telemetry: :optional]
     ]
   end
 

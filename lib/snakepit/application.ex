@@ -4,7 +4,7 @@ defmodule Snakepit.Application do
 
   use Application
 
-  alias Snakepit.{Config, Jobs, Metrics, Pool, Progress, Status, Telemetry}
+  alias Snakepit.{Config, Endpoint, Jobs, Metrics, Pool, Progress, Status, Telemetry}
 
   @supervisor Snakepit.Supervisor
 
@@ -14,7 +14,8 @@ defmodule Snakepit.Application do
     # Stopped in reverse, so that running jobs may finish while there are pools.
     jobs = {Jobs, Application.get_env(:snakepit, :jobs, [])}
     observing = [Metrics.Store, Telemetry.Cancellations, Status.Keeper, Progress.Screen]
-    children = [Pool.Succession, Jobs.Progress] ++ observing ++ pools ++ [jobs]
+    serving = pools ++ [jobs] ++ Endpoint.configured()
+    children = [Pool.Succession, Jobs.Progress] ++ observing ++ serving
     Supervisor.start_link(children, strategy: :one_for_one, name: @supervisor)
   end
 

@@ -15,6 +15,7 @@ defmodule Snakepit.Schema do
           | :boolean
           | :module
           | :port
+          | :ip
           | :fraction
           | :env
           | :metadata
@@ -152,6 +153,7 @@ defmodule Snakepit.Schema do
   defp cast(:boolean, v) when is_boolean(v), do: {:ok, v}
   defp cast(:module, v) when is_atom(v) and not is_nil(v) and not is_boolean(v), do: {:ok, v}
   defp cast(:port, v) when is_integer(v) and v in 1..65_535, do: {:ok, v}
+  defp cast(:ip, v) when is_tuple(v), do: if(:inet.is_ip_address(v), do: {:ok, v}, else: :error)
   defp cast(:fraction, v) when is_number(v) and v >= 0 and v <= 1, do: {:ok, v}
   defp cast(:map, v) when is_map(v) and not is_struct(v), do: {:ok, v}
   defp cast(:pid, v) when is_pid(v), do: {:ok, v}
@@ -198,6 +200,7 @@ defmodule Snakepit.Schema do
   defp expected(:boolean), do: "true or false"
   defp expected(:module), do: "a module"
   defp expected(:port), do: "a port number"
+  defp expected(:ip), do: "an IP address like {127, 0, 0, 1}"
   defp expected(:fraction), do: "a number from 0 to 1"
   defp expected(:env), do: "names and values as strings"
   defp expected(:metadata), do: "a map of strings"

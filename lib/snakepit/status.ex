@@ -10,7 +10,7 @@ defmodule Snakepit.Status do
   asks. It can be asked at any time, also while pools start, stop or crash.
   """
 
-  alias Snakepit.Pool.{SessionTable, Shared, Stats, Succession}
+  alias Snakepit.Pool.{SessionTable, Shared, Stats, Streams, Succession}
   alias Snakepit.{Request, Status}
 
   @sessions 50
@@ -23,6 +23,10 @@ defmodule Snakepit.Status do
     * `:workers` - what `Snakepit.list_workers/1` tells, with the name of the `:pool`, `:age_ms`,
       `:rss_bytes`, and `:cpu_percent`: the share of one core since somebody last asked, `nil` the
       first time
+    * `:streams` - those that run: `:id`, `:pool`, `:command`, `:worker_id`, `:request_id`,
+      `:session_id`, the `:pid` of the consumer, `:shape`, `:age_ms`, how many `:chunks` and `:bytes`
+      came from Python and how many were `:sent` there, `:stalled?`: whether Python waits for the
+      consumer, how often it has (`:stalls`), and for how long altogether (`:stalled_ms`)
     * `:sessions` - the #{@sessions} of each pool that were used last: `:id`, `:pool`, `:worker_id`,
       `:age_ms`, `:idle_ms`
     * `:jobs` - of all services together: `:counts`, how many there are by state, and `:latest`, the
@@ -35,6 +39,7 @@ defmodule Snakepit.Status do
           node: node(),
           pools: [map()],
           workers: [map()],
+          streams: [map()],
           sessions: [map()],
           jobs: %{counts: %{String.t() => non_neg_integer()}, latest: [map()]},
           errors: [map()]
@@ -45,22 +50,29 @@ defmodule Snakepit.Status do
   """
   @spec snapshot() :: snapshot()
   def snapshot do
-    pools =
-      for name <- Succession.names(Snakepit.Pool.Server),
-          {:ok, pool} <- [Shared.fetch(name)],
-          do: pool
-
-    pools = Enum.sort_by(pools, & &1.config.name)
+    pools = pools()
 
     %{
       at: DateTime.utc_now(),
       node: node(),
       pools: Enum.map(pools, &pool/1),
       workers: pools |> Enum.flat_map(&workers/1) |> with_usage(),
+      streams: Enum.flat_map(pools, &Streams.running/1),
       sessions: Enum.flat_map(pools, &sessions/1),
       jobs: Status.Jobs.snapshot(),
       errors: Status.Errors.list()
     }
+  end
+
+  @doc false
+  @spec pools() :: [Shared.t()]
+  def pools do
+    pools =
+      for name <- Succession.names(Snakepit.Pool.Server),
+          {:ok, pool} <- [Shared.fetch(name)],
+          do: pool
+
+    Enum.sort_by(pools, & &1.config.name)
   end
 
   defp pool(%Shared{config: config} = pool) do

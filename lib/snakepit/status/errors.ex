@@ -12,6 +12,7 @@ defmodule Snakepit.Status.Errors do
   @longest 300
 
   @type entry :: %{
+          number: pos_integer(),
           at: DateTime.t(),
           pool: atom(),
           command: String.t() | nil,
@@ -40,6 +41,7 @@ defmodule Snakepit.Status.Errors do
     known = if is_struct(reason, Error), do: reason, else: %{}
 
     entry = %{
+      number: number,
       at: DateTime.utc_now(),
       pool: error[:pool],
       command: error[:command] || Map.get(known, :command),
