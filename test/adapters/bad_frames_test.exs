@@ -3,6 +3,7 @@ defmodule Snakepit.Adapters.BadFramesTest do
   # serves the next call.
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await, only: [await_busy: 2]
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.Error
@@ -132,9 +133,5 @@ defmodule Snakepit.Adapters.BadFramesTest do
     end
 
     assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
-  end
-
-  defp await_busy(pool, count) do
-    if Snakepit.get_stats(pool).busy_slots != count, do: await_busy(pool, count)
   end
 end

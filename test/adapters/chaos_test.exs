@@ -4,8 +4,8 @@ defmodule Snakepit.Adapters.ChaosTest do
   # message or table row be left, and the pool must serve in the end.
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await, only: [await_free: 1, eventually: 1, eventually: 2]
   import Snakepit.Test.PoolHelper
-  import Snakepit.Test.StreamHelper, only: [eventually: 2]
 
   alias Snakepit.{Error, GRPCWorker}
   alias Snakepit.Test.{Adapters, OS, PipeAdapter}
@@ -61,13 +61,11 @@ defmodule Snakepit.Adapters.ChaosTest do
       for %{pid: pid} <- Snakepit.list_workers(pool) do
         {:ok, channel} = GRPCWorker.get_channel(pid)
         # A health check may be under way.
-        assert await_no_rows(channel.calls)
+        eventually(fn -> :ets.info(channel.calls, :size) == 0 end)
         assert :atomics.get(channel.counters, 2) == 0
       end
     end
   end
-
-  defp await_no_rows(calls), do: :ets.info(calls, :size) == 0 or await_no_rows(calls)
 
   defp work(_pool, _adapter, 0), do: :ok
 
@@ -121,9 +119,5 @@ defmodule Snakepit.Adapters.ChaosTest do
       {:error, reason} when reason in @reasons -> patient_ping(pool)
       {:ok, pong} -> {:ok, pong}
     end
-  end
-
-  defp await_free(pool) do
-    if Snakepit.get_stats(pool).busy_slots != 0, do: await_free(pool)
   end
 end

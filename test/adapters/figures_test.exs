@@ -2,6 +2,7 @@ defmodule Snakepit.Adapters.FiguresTest do
   # What other tests do to the machine at the same time does not count: these run alone.
   use ExUnit.Case, async: false
 
+  import Snakepit.Test.Await, only: [await_busy: 2]
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.GRPC.Native
@@ -31,7 +32,7 @@ defmodule Snakepit.Adapters.FiguresTest do
   test "what waits for a program that does not read takes no memory when nobody waits for it" do
     pool = start_pool(adapter: PipeAdapter, health: [interval: 60_000])
     deaf = Task.async(fn -> Snakepit.execute("deaf", %{}, pool: pool, timeout: 60_000) end)
-    await_in_flight(pool, 1)
+    await_busy(pool, 1)
     :erlang.garbage_collect()
     before = :erlang.memory(:binary)
 
@@ -60,16 +61,12 @@ defmodule Snakepit.Adapters.FiguresTest do
         end)
       end
 
-    await_in_flight(pool, 3)
+    await_busy(pool, 3)
     killed = System.monotonic_time(:millisecond)
     # To start the program that sends signals takes longer than all the rest.
     :ok = Native.signal_group(os_pid, @sigkill)
     ended = for {{:error, :worker_exited}, ended} <- Task.await_many(calls), do: ended
     assert length(ended) == 3
     Enum.max(ended) - killed
-  end
-
-  defp await_in_flight(pool, count) do
-    if Snakepit.get_stats(pool).busy_slots != count, do: await_in_flight(pool, count)
   end
 end

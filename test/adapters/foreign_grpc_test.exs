@@ -2,6 +2,7 @@ defmodule Snakepit.Adapters.ForeignGRPCTest do
   # The server of the first design: plain fields, five methods, started as `script --port N`.
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await, only: [await_busy: 1]
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.{Error, GRPC, GRPCWorker}
@@ -114,7 +115,7 @@ defmodule Snakepit.Adapters.ForeignGRPCTest do
     assert guard != program
     Enum.each([program, guard], &OsProcess.watch/1)
     call = Task.async(fn -> Snakepit.execute("sleep", %{ms: 60_000}, pool: pool) end)
-    await_in_flight(pool)
+    await_busy(pool)
     OsProcess.signal(program, "KILL")
     assert Task.await(call) == {:error, :worker_exited}
     OsProcess.await_ends([program, guard])
@@ -173,9 +174,5 @@ defmodule Snakepit.Adapters.ForeignGRPCTest do
     {:ok, connection} = adapter.init_grpc_connection(String.to_integer(port))
     assert {:ok, %{"status" => "ok"}} = adapter.grpc_execute(connection, "ping", %{})
     assert :ok = adapter.grpc_execute_stream(connection, "ping_stream", %{count: 1}, & &1)
-  end
-
-  defp await_in_flight(pool) do
-    if Snakepit.get_stats(pool).busy_slots == 0, do: await_in_flight(pool)
   end
 end

@@ -2,7 +2,7 @@ defmodule Snakepit.Adapters.GRPCJavaScriptTest do
   # Workers in JavaScript: what they promise, asked of real Node.js processes.
   use ExUnit.Case, async: true
 
-  import Snakepit.Test.StreamHelper, only: [await_free: 1, eventually: 1, eventually: 2]
+  import Snakepit.Test.Await, only: [await_free: 1, eventually: 1, eventually: 2]
 
   alias Snakepit.{Adapters.GRPCJavaScript, Error, GRPCWorker}
   alias Snakepit.Test.{Beacon, LogTap, OsProcess, OtherVM, PoolHelper}

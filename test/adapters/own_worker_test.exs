@@ -2,6 +2,7 @@ defmodule Snakepit.Adapters.OwnWorkerTest do
   # Snakepit's own Python workers through pipes: they live like those that speak gRPC.
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await, only: [await_replaced: 2]
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.{Error, GRPCWorker, Session}
@@ -326,13 +327,6 @@ defmodule Snakepit.Adapters.OwnWorkerTest do
   end
 
   defp start(adapter, options \\ []), do: start_pool(adapter ++ [python: @modules] ++ options)
-
-  defp await_replaced(pool, os_pid) do
-    case Snakepit.list_workers(pool) do
-      [%{state: :ready, os_pid: new}] when new != os_pid -> :ok
-      _not_yet -> await_replaced(pool, os_pid)
-    end
-  end
 
   defp await_other(pool, os_pid) do
     case Snakepit.execute("os_pid", %{}, pool: pool) do

@@ -2,6 +2,7 @@ defmodule Snakepit.Adapters.PipeTest do
   # Programs that an application wrote from the documentation, spoken to through pipes.
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.{Error, GRPCWorker}
@@ -118,7 +119,7 @@ defmodule Snakepit.Adapters.PipeTest do
         pool = start(@adapter)
         {:ok, %{"os_pid" => os_pid}} = Snakepit.execute("os_pid", %{}, pool: pool)
         call = Task.async(fn -> Snakepit.execute("sleep", %{ms: 60_000}, pool: pool) end)
-        await_in_flight(pool, 1)
+        await_busy(pool, 1)
         OsProcess.signal(os_pid, "KILL")
         assert Task.await(call) == {:error, :worker_exited}
 
@@ -167,7 +168,7 @@ defmodule Snakepit.Adapters.PipeTest do
     test "holds when the program does not read its input" do
       pool = start(PipeAdapter, health: [interval: 60_000])
       deaf = Task.async(fn -> Snakepit.execute("sleep", %{ms: 1_500}, pool: pool) end)
-      await_in_flight(pool, 1)
+      await_busy(pool, 1)
       # More than a pipe takes, many times.
       args = %{data: :binary.copy("x", 1_000_000)}
 
@@ -201,10 +202,10 @@ defmodule Snakepit.Adapters.PipeTest do
   test "a call that was never written is made again when the program is replaced" do
     pool = start(PipeAdapter, health: [interval: 500, timeout: 500, max_misses: 1])
     deaf = Task.async(fn -> Snakepit.execute("deaf", %{}, pool: pool) end)
-    await_in_flight(pool, 1)
+    await_busy(pool, 1)
     args = %{data: :binary.copy("x", 1_000_000)}
     fill = Task.async(fn -> Snakepit.execute("echo", args, pool: pool) end)
-    await_in_flight(pool, 2)
+    await_busy(pool, 2)
     [%{pid: pid}] = workers(pool)
     {:ok, channel} = GRPCWorker.get_channel(pid)
     await_waiting(channel, 0)
@@ -223,13 +224,12 @@ defmodule Snakepit.Adapters.PipeTest do
   end
 
   # Until so many calls wait to be written; for 0, until the pipe is full.
-  defp await_waiting(channel, 0) do
-    if Port.command(channel.port, "", [:nosuspend]), do: await_waiting(channel, 0)
-  end
+  defp await_waiting(channel, 0),
+    do: eventually(fn -> not Port.command(channel.port, "", [:nosuspend]) end)
 
   defp await_waiting(channel, count) do
-    frames = :ets.select_count(channel.calls, [{{{:frame, :_}, :_, :_, :_}, [], [true]}])
-    if frames < count, do: await_waiting(channel, count)
+    frames = [{{{:frame, :_}, :_, :_, :_}, [], [true]}]
+    eventually(fn -> :ets.select_count(channel.calls, frames) >= count end)
   end
 
   test "a program that is busy ends with the VM all the same" do
@@ -245,7 +245,7 @@ defmodule Snakepit.Adapters.PipeTest do
   test "a caller that dies gives its slot back, and the program hears of it" do
     pool = start(PipeAdapter)
     caller = spawn(fn -> Snakepit.execute("sleep", %{ms: 200}, pool: pool) end)
-    await_in_flight(pool, 1)
+    await_busy(pool, 1)
     kill(caller)
     seen = seen(pool)
     assert %{"id" => id} = Enum.find(seen, &(&1["command"] == "sleep"))
@@ -254,8 +254,7 @@ defmodule Snakepit.Adapters.PipeTest do
   end
 
   defp await_cancel(pool, id) do
-    unless Enum.any?(seen(pool), &match?(%{"id" => ^id, "type" => "cancel"}, &1)),
-      do: await_cancel(pool, id)
+    eventually(fn -> Enum.any?(seen(pool), &match?(%{"id" => ^id, "type" => "cancel"}, &1)) end)
   end
 
   test "calls from many processes do not mix" do
@@ -327,8 +326,4 @@ defmodule Snakepit.Adapters.PipeTest do
   end
 
   defp workers(pool), do: Snakepit.list_workers(pool)
-
-  defp await_in_flight(pool, count) do
-    if Snakepit.get_stats(pool).busy_slots != count, do: await_in_flight(pool, count)
-  end
 end

@@ -3,6 +3,7 @@ defmodule Snakepit.CapacityTest do
   # time. Alone on the machine, as the time is what is looked at.
   use ExUnit.Case, async: false
 
+  import Snakepit.Test.Await, only: [await_busy: 1]
   import Snakepit.Test.PoolHelper
 
   @second 1_000
@@ -82,12 +83,5 @@ defmodule Snakepit.CapacityTest do
     assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
     {ms, :ok} = timed(fn -> stop_supervised({Snakepit.Pool, pool}) end)
     assert ms < 500
-  end
-
-  defp await_busy(pool) do
-    if Snakepit.get_stats(pool).busy_slots == 0 do
-      :erlang.yield()
-      await_busy(pool)
-    end
   end
 end

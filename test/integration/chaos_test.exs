@@ -1,6 +1,7 @@
 defmodule Snakepit.ChaosTest do
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await, only: [await_free: 1]
   import Snakepit.Test.PoolHelper
 
   @moduletag :capture_log
@@ -89,9 +90,5 @@ defmodule Snakepit.ChaosTest do
   defp patient_ping(pool) do
     with {:error, reason} when reason in @reasons <- Snakepit.execute("ping", %{}, pool: pool),
          do: patient_ping(pool)
-  end
-
-  defp await_free(pool) do
-    if Snakepit.get_stats(pool).busy_slots != 0, do: await_free(pool)
   end
 end

@@ -1,6 +1,7 @@
 defmodule Snakepit.CrashTest do
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await, only: [eventually: 1]
   import Snakepit.Test.OS
   import Snakepit.Test.PoolHelper
 
@@ -136,8 +137,7 @@ defmodule Snakepit.CrashTest do
 
   # Unlike Snakepit.await_ready/2 it does not give up when one start fails.
   defp await_ready(pool) do
-    size = Snakepit.get_stats(pool).workers
-    if Snakepit.get_stats(pool).ready != size, do: await_ready(pool)
+    eventually(fn -> match?(%{workers: size, ready: size}, Snakepit.get_stats(pool)) end)
   end
 
   # Two of eight die while calls run, thirty times over.

@@ -1,6 +1,7 @@
 defmodule Snakepit.RecycleTest do
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await, only: [eventually: 1]
   import Snakepit.Test.OS
   import Snakepit.Test.PoolHelper
 
@@ -40,8 +41,10 @@ defmodule Snakepit.RecycleTest do
   end
 
   defp await_workers(pool, states) do
-    found = pool |> Snakepit.list_workers() |> Enum.map(& &1.state) |> Enum.sort()
-    if found != Enum.sort(states), do: await_workers(pool, states)
+    eventually(fn ->
+      found = pool |> Snakepit.list_workers() |> Enum.map(& &1.state) |> Enum.sort()
+      found == Enum.sort(states)
+    end)
   end
 
   test "after so many requests loses no call, and the pool never shrinks" do
@@ -253,8 +256,6 @@ defmodule Snakepit.RecycleTest do
     await_ready_only(pool)
   end
 
-  defp await_ready_only(pool) do
-    states = for worker <- Snakepit.list_workers(pool), do: worker.state
-    if :ready not in states, do: await_ready_only(pool)
-  end
+  defp await_ready_only(pool),
+    do: eventually(fn -> Enum.any?(Snakepit.list_workers(pool), &(&1.state == :ready)) end)
 end

@@ -1,6 +1,7 @@
 defmodule Snakepit.SessionTest do
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await
   import Snakepit.Test.OS
   import Snakepit.Test.PoolHelper
 
@@ -27,10 +28,8 @@ defmodule Snakepit.SessionTest do
     await_noticed(pool, os_pid)
   end
 
-  defp await_noticed(pool, os_pid) do
-    if Enum.any?(Snakepit.list_workers(pool), &(&1.os_pid == os_pid)),
-      do: await_noticed(pool, os_pid)
-  end
+  defp await_noticed(pool, os_pid),
+    do: eventually(fn -> Enum.all?(Snakepit.list_workers(pool), &(&1.os_pid != os_pid)) end)
 
   # A session whose worker has one slot, which is taken until the beacon releases it.
   defp busy_session(affinity, options \\ []) do
@@ -287,17 +286,6 @@ defmodule Snakepit.SessionTest do
       :ok = Snakepit.await_ready(pool)
       assert count(pool, "s") == {:error, :session_lost}
     end
-
-    defp await_generation(pool, old) do
-      case Snakepit.Pool.Shared.fetch(pool) do
-        {:ok, %{generation: new}} when new != old -> :ok
-        _not_yet -> await_generation(pool, old)
-      end
-    end
-  end
-
-  defp await_queued(pool) do
-    if Snakepit.get_stats(pool).queued == 0, do: await_queued(pool)
   end
 
   describe "when the worker of a session is busy" do

@@ -1,6 +1,7 @@
 defmodule Snakepit.StreamTest do
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await, only: [await_free: 1]
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.{Error, GRPCWorker}
@@ -13,10 +14,6 @@ defmodule Snakepit.StreamTest do
   # However a stream ended, its slot is free and no message of it is left.
   setup %{pool: pool} do
     on_exit(fn -> await_free(pool) end)
-  end
-
-  defp await_free(pool) do
-    if Snakepit.get_stats(pool).busy_slots != 0, do: await_free(pool)
   end
 
   defp collect(command, args, opts) do

@@ -1,6 +1,7 @@
 defmodule Snakepit.WorkerTest do
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.{Error, GRPCWorker}
@@ -11,8 +12,8 @@ defmodule Snakepit.WorkerTest do
   defp alive?(os_pid),
     do: match?({_, 0}, System.cmd("kill", ["-0", "#{os_pid}"], stderr_to_stdout: true))
 
-  # Asks the system again and again: the end of a process that is not ours sends no message.
-  defp await_gone(os_pid), do: if(alive?(os_pid), do: await_gone(os_pid))
+  # The end of a process that is not ours sends no message.
+  defp await_gone(os_pid), do: eventually(fn -> not alive?(os_pid) end)
 
   defp start_error(options) do
     assert {:error, {reason, _child}} = try_pool(options)
@@ -117,13 +118,6 @@ defmodule Snakepit.WorkerTest do
       assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
       await_gone(child)
     end
-
-    defp await_replaced(pool, os_pid) do
-      case Snakepit.list_workers(pool) do
-        [%{state: :ready, os_pid: new}] when new != os_pid -> :ok
-        _not_yet -> await_replaced(pool, os_pid)
-      end
-    end
   end
 
   describe "a pool that stops" do
@@ -201,13 +195,6 @@ defmodule Snakepit.WorkerTest do
     assert {:error, :worker_exited} = Snakepit.execute("end_process", %{status: 1}, pool: pool)
     assert {:ok, _pong} = Snakepit.execute("ping", %{}, pool: pool)
     assert File.stat!(directory).type == :directory
-  end
-
-  defp await_generation(pool, old) do
-    case Snakepit.Pool.Shared.fetch(pool) do
-      {:ok, %{generation: new}} when new != old -> :ok
-      _not_yet -> await_generation(pool, old)
-    end
   end
 
   describe "output" do

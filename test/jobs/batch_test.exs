@@ -1,6 +1,7 @@
 defmodule Snakepit.Jobs.BatchTest do
   use ExUnit.Case, async: false
 
+  import Snakepit.Test.Await, only: [await_free: 1, eventually: 1]
   import Snakepit.Test.JobsHelper
   import Snakepit.Test.PoolHelper, only: [kill: 1]
   import Snakepit.Test.StreamMemory, only: [grown: 2]
@@ -201,19 +202,7 @@ defmodule Snakepit.Jobs.BatchTest do
       %{beacon: beacon, items: Stream.repeatedly(fn -> item end)}
     end
 
-    defp await_no_jobs(jobs) do
-      if Jobs.list(jobs: jobs) != [] do
-        :erlang.yield()
-        await_no_jobs(jobs)
-      end
-    end
-
-    defp await_free(pool) do
-      if Snakepit.get_stats(pool).busy_slots > 0 do
-        :erlang.yield()
-        await_free(pool)
-      end
-    end
+    defp await_no_jobs(jobs), do: eventually(fn -> Jobs.list(jobs: jobs) == [] end)
 
     test "items are cancelled", %{pool: pool, jobs: jobs, beacon: beacon, items: items} do
       opts = [pool: pool, jobs: jobs, max_concurrency: 3]

@@ -2,6 +2,7 @@ defmodule Snakepit.Jobs.CleanupTest do
   # What a service keeps is of the jobs that are there, not of those that were.
   use ExUnit.Case, async: false
 
+  import Snakepit.Test.Await, only: [eventually: 1]
   import Snakepit.Test.JobsHelper
   import Snakepit.Test.PoolHelper, only: [kill: 1]
 
@@ -32,8 +33,9 @@ defmodule Snakepit.Jobs.CleanupTest do
   end
 
   defp await_no_runner(jobs) do
-    if Snakepit.Jobs.Schedule.runners(:sys.get_state(board(jobs).server).schedule) != [],
-      do: await_no_runner(jobs)
+    eventually(fn ->
+      Snakepit.Jobs.Schedule.runners(:sys.get_state(board(jobs).server).schedule) == []
+    end)
   end
 
   test "jobs that are deleted whenever it may be leave nothing behind", %{pool: pool} do

@@ -2,6 +2,7 @@ defmodule Snakepit.Jobs.LimitsTest do
   # Every key of the configuration does what it says, and a stop tells everybody.
   use ExUnit.Case, async: false
 
+  import Snakepit.Test.Await, only: [eventually: 1]
   import Snakepit.Test.JobsHelper
 
   alias Snakepit.{Error, Jobs}
@@ -114,12 +115,8 @@ defmodule Snakepit.Jobs.LimitsTest do
   end
 
   defp await_expired(id, jobs) do
-    with {:ok, _status} <- Jobs.status(id, jobs: jobs) do
-      :erlang.yield()
-      await_expired(id, jobs)
-    else
-      error -> assert error == {:error, :expired}
-    end
+    eventually(fn -> not match?({:ok, _status}, Jobs.status(id, jobs: jobs)) end)
+    assert Jobs.status(id, jobs: jobs) == {:error, :expired}
   end
 
   test "wrong options are refused with what was expected" do

@@ -1,6 +1,7 @@
 defmodule Snakepit.Jobs.ResultsTest do
   use ExUnit.Case, async: false
 
+  import Snakepit.Test.Await, only: [eventually: 1]
   import Snakepit.Test.JobsHelper
   import Snakepit.Test.StreamMemory, only: [grown: 2]
 
@@ -193,12 +194,10 @@ defmodule Snakepit.Jobs.ResultsTest do
   end
 
   defp await_rows(id, jobs, rows) do
-    {:ok, status} = Jobs.status(id, jobs: jobs)
-
-    if status["rows"] < rows do
-      :erlang.yield()
-      await_rows(id, jobs, rows)
-    end
+    eventually(fn ->
+      {:ok, status} = Jobs.status(id, jobs: jobs)
+      status["rows"] >= rows
+    end)
   end
 
   test "a chunk that is full by its bytes is not held back", %{jobs: jobs} = context do

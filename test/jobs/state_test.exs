@@ -3,7 +3,7 @@ defmodule Snakepit.Jobs.StateTest do
   use ExUnit.Case, async: false
 
   import Snakepit.Test.JobsHelper
-  import Snakepit.Test.StreamHelper, only: [await_free: 1, eventually: 1]
+  import Snakepit.Test.Await, only: [await_free: 1, eventually: 1]
 
   alias Snakepit.{Error, Jobs}
   alias Snakepit.Test.{Beacon, OsProcess}

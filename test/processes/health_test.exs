@@ -1,6 +1,7 @@
 defmodule Snakepit.HealthTest do
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await, only: [await_queued: 2]
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.GRPCWorker
@@ -225,9 +226,6 @@ defmodule Snakepit.HealthTest do
     assert %{requests: 4, errors: 1, timeouts: 1, queued: 0, queue_timeouts: 0, restarts: 0} =
              Snakepit.get_stats(pool)
   end
-
-  defp await_queued(pool, count),
-    do: if(Snakepit.get_stats(pool).queued < count, do: await_queued(pool, count))
 
   test "await_ready waits for a worker that is started again" do
     pool = start_pool()

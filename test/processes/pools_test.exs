@@ -2,9 +2,11 @@ defmodule Snakepit.PoolsTest do
   # Several pools in one VM, each for itself.
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.GRPCWorker
+  alias Snakepit.Worker.Address
 
   @moduletag :capture_log
 
@@ -60,7 +62,7 @@ defmodule Snakepit.PoolsTest do
     for _ <- 1..2 do
       {:ok, shared} = Snakepit.Pool.Shared.fetch(broken)
       kill(Process.whereis(Module.concat(Snakepit.Pool, broken)))
-      await_successor(broken, shared.generation)
+      await_generation(broken, shared.generation)
       assert :ok = Snakepit.await_ready(broken, 10_000)
     end
 
@@ -109,13 +111,7 @@ defmodule Snakepit.PoolsTest do
   defp free_ports(count) do
     first = 20_000 + :rand.uniform(10_000)
 
-    if Enum.all?(first..(first + count - 1), &free?/1), do: first, else: free_ports(count)
-  end
-
-  defp free?(port) do
-    with {:ok, socket} <- :gen_tcp.listen(port, ip: {127, 0, 0, 1}),
-         do: :gen_tcp.close(socket) == :ok,
-         else: (_taken -> false)
+    if Enum.all?(first..(first + count - 1), &Address.free?/1), do: first, else: free_ports(count)
   end
 
   def start_counted(starts, options) do
@@ -123,40 +119,17 @@ defmodule Snakepit.PoolsTest do
     Snakepit.Pool.start_link(options)
   end
 
-  # Asked of a server that is about to end, the answer is no.
   defp await_ready(pool) do
-    with {:error, reason} when reason in [:grpc_unavailable, :pool_not_found] <-
-           Snakepit.await_ready(pool, 10_000) do
-      receive do
-      after
-        1 -> await_ready(pool)
+    eventually(fn ->
+      case Snakepit.await_ready(pool, 10_000) do
+        {:error, reason} when reason in [:grpc_unavailable, :pool_not_found] -> false
+        ready -> assert ready == :ok
       end
-    else
-      ready -> assert ready == :ok
-    end
+    end)
   end
 
-  defp await_supervisor(pool, old) do
-    with pid when pid in [nil, old] <- Process.whereis(Module.concat(Snakepit.Pool, pool)) do
-      receive do
-      after
-        1 -> await_supervisor(pool, old)
-      end
-    end
-  end
-
-  defp await_successor(pool, old) do
-    case Snakepit.Pool.Shared.fetch(pool) do
-      {:ok, %{generation: new}} when new != old ->
-        :ok
-
-      _not_yet ->
-        receive do
-        after
-          1 -> await_successor(pool, old)
-        end
-    end
-  end
+  defp await_supervisor(pool, old),
+    do: eventually(fn -> Process.whereis(Snakepit.Pool.supervisor(pool)) not in [nil, old] end)
 
   test "a pool that cannot start does not keep another from starting later" do
     assert {:error, _reason} = try_pool(python: [modules: ["broken_module"]])

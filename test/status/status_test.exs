@@ -4,7 +4,7 @@ defmodule Snakepit.StatusTest do
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.{Jobs, Session, Status}
-  alias Snakepit.Test.{JobsHelper, StreamHelper}
+  alias Snakepit.Test.{Await, JobsHelper}
 
   @moduletag :capture_log
 
@@ -38,7 +38,7 @@ defmodule Snakepit.StatusTest do
     [%{id: id, os_pid: os_pid}, %{id: other}] = Snakepit.list_workers(pool)
 
     System.cmd("kill", ["-KILL", "#{os_pid}"])
-    StreamHelper.eventually(fn -> Enum.any?(of(:workers, pool), &(&1.restarts == 1)) end)
+    Await.eventually(fn -> Enum.any?(of(:workers, pool), &(&1.restarts == 1)) end)
     :ok = Snakepit.await_ready(pool)
 
     assert %{^id => 1, ^other => 0} = Map.new(of(:workers, pool), &{&1.id, &1.restarts})

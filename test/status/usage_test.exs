@@ -4,7 +4,7 @@ defmodule Snakepit.Status.UsageTest do
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.Status.Usage
-  alias Snakepit.Test.StreamHelper
+  alias Snakepit.Test.{Await, StreamHelper}
 
   @moduletag :capture_log
 
@@ -41,7 +41,7 @@ defmodule Snakepit.Status.UsageTest do
     assert_in_delta rss, StreamHelper.rss(os_pid), 8 * 1024 * 1024
 
     # It counts whole seconds.
-    StreamHelper.eventually(fn ->
+    Await.eventually(fn ->
       {:ok, _done} = spin(pool, 300)
       %{^os_pid => {_rss, cpu, _started}} = Usage.from_ps([os_pid])
       cpu >= 1_000

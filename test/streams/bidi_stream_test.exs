@@ -16,22 +16,6 @@ defmodule Snakepit.Streams.BidiStreamTest do
     %{beacon: Beacon.open()}
   end
 
-  defp counted do
-    read = :counters.new(2, [])
-
-    stream =
-      Stream.resource(
-        fn -> 0 end,
-        fn n ->
-          :counters.add(read, 1, 1)
-          {[%{n: n}], n + 1}
-        end,
-        fn _n -> :counters.add(read, 2, 1) end
-      )
-
-    {stream, fn -> :counters.get(read, 1) end, fn -> :counters.get(read, 2) end}
-  end
-
   defp run(command, args, input, opts, also \\ fn _chunk -> :ok end) do
     test = self()
 

@@ -16,23 +16,6 @@ defmodule Snakepit.Streams.ClientStreamTest do
     %{beacon: Beacon.open()}
   end
 
-  # An endless input that counts what is read of it, and notes when it is closed.
-  defp counted do
-    read = :counters.new(2, [])
-
-    stream =
-      Stream.resource(
-        fn -> 0 end,
-        fn n ->
-          :counters.add(read, 1, 1)
-          {[%{n: n}], n + 1}
-        end,
-        fn _n -> :counters.add(read, 2, 1) end
-      )
-
-    {stream, fn -> :counters.get(read, 1) end, fn -> :counters.get(read, 2) end}
-  end
-
   # A sync handler that waits in C hears of its end when it comes back.
   defp step_until_ended(beacon) do
     case Beacon.next(beacon) do

@@ -6,7 +6,7 @@ defmodule Snakepit.Test.StreamHelper do
 
   import ExUnit.Assertions
 
-  alias Snakepit.Test.PoolHelper
+  alias Snakepit.Test.{Await, PoolHelper}
 
   @shapes [:callback, :enumerable, :messages]
 
@@ -122,30 +122,27 @@ defmodule Snakepit.Test.StreamHelper do
      fn chunk -> Process.put(key, [chunk | Process.get(key)]) end}
   end
 
-  @doc """
-  Waits until no call runs, and fails when one does not end.
-  """
-  def await_free(pool) do
-    eventually(fn -> Snakepit.get_stats(pool).busy_slots == 0 end)
-  end
+  defdelegate await_free(pool), to: Await
+  defdelegate eventually(condition), to: Await
+  defdelegate eventually(condition, patience), to: Await
 
   @doc """
-  Waits until a condition holds, looking again and again.
+  An endless input, and two functions: how many of it were read, and how often it was closed.
   """
-  def eventually(condition, patience \\ 10_000),
-    do: wait_until(condition, System.monotonic_time(:millisecond) + patience)
+  def counted do
+    read = :counters.new(2, [])
 
-  defp wait_until(condition, deadline) do
-    unless condition.() do
-      if System.monotonic_time(:millisecond) > deadline, do: flunk("the condition never held")
+    stream =
+      Stream.resource(
+        fn -> 0 end,
+        fn n ->
+          :counters.add(read, 1, 1)
+          {[%{n: n}], n + 1}
+        end,
+        fn _n -> :counters.add(read, 2, 1) end
+      )
 
-      receive do
-      after
-        1 -> wait_until(condition, deadline)
-      end
-    end
-
-    :ok
+    {stream, fn -> :counters.get(read, 1) end, fn -> :counters.get(read, 2) end}
   end
 
   @doc """

@@ -5,7 +5,7 @@ defmodule Snakepit.Doctor.System do
   import Bitwise
 
   alias Snakepit.{Config, Doctor, Error}
-  alias Snakepit.Worker.Directory
+  alias Snakepit.Worker.{Address, Directory}
 
   # The VM itself, its applications and what the pool does not know of.
   @spare_files 256
@@ -40,7 +40,7 @@ defmodule Snakepit.Doctor.System do
   @spec ports(Config.t()) :: Doctor.result()
   def ports(config) do
     last = min(config.base_port + config.port_range - 1, 65_535)
-    free = Enum.count(config.base_port..last, &free?/1)
+    free = Enum.count(config.base_port..last, &Address.free?/1)
 
     if free >= config.pool_size do
       {:ok, "#{free} free from #{config.base_port} to #{last}"}
@@ -97,13 +97,6 @@ defmodule Snakepit.Doctor.System do
     case Integer.parse(output) do
       {limit, _rest} -> limit
       :error -> :unlimited
-    end
-  end
-
-  defp free?(port) do
-    case :gen_tcp.listen(port, ip: {127, 0, 0, 1}, reuseaddr: true) do
-      {:ok, socket} -> :gen_tcp.close(socket) == :ok
-      {:error, _taken} -> false
     end
   end
 end

@@ -48,6 +48,17 @@ defmodule Snakepit.Worker.Address do
     port
   end
 
+  @doc """
+  Whether a worker could listen on this port of the loopback interface.
+  """
+  @spec free?(:inet.port_number()) :: boolean()
+  def free?(port) do
+    case :gen_tcp.listen(port, ip: {127, 0, 0, 1}, reuseaddr: true) do
+      {:ok, socket} -> :gen_tcp.close(socket) == :ok
+      {:error, _taken} -> false
+    end
+  end
+
   @spec target(t()) :: String.t()
   def target({:unix, path}), do: "unix:" <> path
   def target({:tcp, port, _token}), do: "http://127.0.0.1:#{port}"
@@ -82,13 +93,6 @@ defmodule Snakepit.Worker.Address do
   defp random_token, do: Base.url_encode64(:crypto.strong_rand_bytes(24))
 
   defp last_port(config), do: min(config.base_port + config.port_range - 1, 65_535)
-
-  defp free?(port) do
-    case :gen_tcp.listen(port, ip: {127, 0, 0, 1}, reuseaddr: true) do
-      {:ok, socket} -> :gen_tcp.close(socket) == :ok
-      {:error, _taken} -> false
-    end
-  end
 
   defp no_port(config) do
     %Error{

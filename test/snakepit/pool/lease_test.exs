@@ -1,6 +1,7 @@
 defmodule Snakepit.Pool.LeaseTest do
   use ExUnit.Case, async: true
 
+  import Snakepit.Test.Await, only: [eventually: 1]
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.Pool.{Lease, Server, Slots, Stats}
@@ -18,11 +19,7 @@ defmodule Snakepit.Pool.LeaseTest do
     pool
   end
 
-  # Returns when as many callers wait in the queue. Every turn asks the server, so the
-  # loop waits for news and not for time.
-  defp await_queued(pool, count) do
-    if Stats.pool(pool).queued == count, do: :ok, else: await_queued(pool, count)
-  end
+  defp await_queued(pool, count), do: eventually(fn -> Stats.pool(pool).queued == count end)
 
   describe "with a free slot" do
     test "a lease has the channel of a worker" do
@@ -273,9 +270,8 @@ defmodule Snakepit.Pool.LeaseTest do
       assert Server.await_ready(pool.server, 1) == {:error, :worker_timeout}
     end
 
-    defp await_awaiting(pool) do
-      if :sys.get_state(pool.server).awaiting == [], do: await_awaiting(pool), else: :ok
-    end
+    defp await_awaiting(pool),
+      do: eventually(fn -> :sys.get_state(pool.server).awaiting != [] end)
   end
 
   describe "draining" do
