@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-quick docs clean install-grpc proto-python dev-setup setup-js
+.PHONY: help setup demo test check format bench bench-quick screenshots docs clean install-grpc proto-python dev-setup setup-js
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -31,6 +31,9 @@ bench: ## Measure calls and streams, beside a bare Rust client and Python's grpc
 
 bench-quick: ## The same in less than a minute
 	@BENCH_QUICK=1 $(MAKE) --no-print-directory bench
+
+screenshots: ## Take the pictures of the live page in the guide anew
+	@scripts/screenshots
 
 docs: ## Write the API documentation to doc/
 	@scripts/docs

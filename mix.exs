@@ -150,6 +150,7 @@ defmodule Snakepit.MixProject do
     [
       main: "readme",
       source_ref: "v#{@version}",
+      assets: %{"guides/images" => "images"},
       extras: Path.wildcard("{README,CHANGELOG}.md") ++ Path.wildcard("guides/*.md")
     ]
   end

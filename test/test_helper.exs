@@ -1,1 +1,1 @@
-ExUnit.start(Snakepit.Test.Node.exclude())
+ExUnit.start(exclude: Snakepit.Test.Node.exclude() ++ Snakepit.Test.Browser.exclude())

@@ -57,7 +57,7 @@ defmodule Snakepit.Status do
       node: node(),
       pools: Enum.map(pools, &pool/1),
       workers: pools |> Enum.flat_map(&workers/1) |> with_usage(),
-      streams: Enum.flat_map(pools, &Streams.running/1),
+      streams: pools |> Enum.flat_map(&Streams.running/1) |> Enum.sort_by(& &1.id),
       sessions: Enum.flat_map(pools, &sessions/1),
       jobs: Status.Jobs.snapshot(),
       errors: Status.Errors.list()

@@ -64,6 +64,18 @@ defmodule Snakepit.Status.ErrorsTest do
     assert cut.message == String.duplicate("é", 300) <> "…"
   end
 
+  # Whoever tells of an error must not have a second one.
+  test "what is no reason of Snakepit is shown as it is", %{pool: pool} do
+    for reason <- [:caller_down, {:shutdown, :gone}],
+        do: Errors.record(%{pool: pool, reason: reason})
+
+    assert [
+             %{kind: :unknown, message: "{:shutdown, :gone}"},
+             %{kind: :caller_down, message: ":caller_down"}
+           ] =
+             recorded(pool)
+  end
+
   test "the last 50 are kept, the latest first", %{pool: pool} do
     for number <- 1..120,
         do: Errors.record(%{pool: pool, request_id: "#{number}", reason: :cancelled})

@@ -17,7 +17,7 @@ defmodule Snakepit.Test.Node do
   end
 
   @doc """
-  The options of `ExUnit.start/1` that leave those tests out where they cannot run, and say so.
+  The tags of those tests, to be left out where they cannot run; it says so.
   """
   def exclude do
     case available() do
@@ -26,7 +26,7 @@ defmodule Snakepit.Test.Node do
 
       {:error, reason} ->
         IO.puts("The tests of JavaScript workers are skipped: #{reason}.")
-        [exclude: [:javascript]]
+        [:javascript]
     end
   end
 

@@ -8,6 +8,7 @@ defmodule Snakepit.Status.Errors do
 
   alias Snakepit.Error
 
+  @conditions Error.conditions()
   @kept 50
   @longest 300
 
@@ -72,7 +73,8 @@ defmodule Snakepit.Status.Errors do
   end
 
   defp kind(%Error{kind: kind}), do: kind
-  defp kind(condition), do: condition
+  defp kind(condition) when is_atom(condition), do: condition
+  defp kind(_other), do: :unknown
 
   defp message(%Error{kind: :python} = error),
     do: shorten("#{error.python_type || "An exception"}: #{error.message}")
@@ -80,7 +82,9 @@ defmodule Snakepit.Status.Errors do
   defp message(%Error{kind: :invalid_arguments, message: text}),
     do: text |> String.split(", got", parts: 2) |> hd() |> shorten()
 
-  defp message(reason), do: reason |> Error.message() |> shorten()
+  defp message(%Error{} = error), do: error |> Error.message() |> shorten()
+  defp message(condition) when condition in @conditions, do: Error.message(condition)
+  defp message(other), do: other |> inspect() |> shorten()
 
   # What is kept shares no memory with a text that may be long.
   defp shorten(text) do

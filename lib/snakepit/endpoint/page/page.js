@@ -53,10 +53,10 @@ const tables = {
     figure("Data", (stream) => bytes(stream.bytes)),
     {
       label: "Flow",
-      value: (stream) => (stream["stalled?"] ? "waits for its consumer" : "flowing"),
+      value: (stream) => (stream["stalled?"] ? "stalled" : "flowing"),
       tone: (stream) => (stream["stalled?"] ? "warn" : "good"),
     },
-    figure("Stalled", (stream) => (stream.stalled_ms > 0 ? duration(stream.stalled_ms) : null)),
+    figure("Stalled for", (stream) => (stream.stalled_ms > 0 ? duration(stream.stalled_ms) : null)),
     age,
     request,
     {
@@ -125,8 +125,7 @@ const tables = {
     { label: "Kind", value: (error) => error.kind, tone: () => "bad" },
     command,
     { label: "What", value: (error) => error.message, kind: "long" },
-    pool,
-    worker,
+    { label: "Where", value: (error) => error.worker_id ?? error.pool, kind: "quiet" },
     request,
   ]),
   sessions: table("sessions", (session) => `${session.pool} ${session.id}`, "No session lives.", [
@@ -170,7 +169,7 @@ function showFigures({ pools, streams, jobs }, calls) {
   tile("Calls", rate(calls) ?? "…", `${number(sum(pools, "requests"))} so far`);
   tile("Busy slots", number(busy), `${number(sum(pools, "free_slots"))} free`);
   tile("Waiting", number(sum(pools, "queued")), "for a slot", sum(pools, "queued") > 0 ? "warn" : "");
-  tile("Streams", number(streams.length), stalled > 0 ? `${stalled} wait for consumers` : "");
+  tile("Streams", number(streams.length), stalled > 0 ? `${stalled} stalled` : "");
   tile("Jobs running", number(jobs.counts.running), `${number(jobs.counts.queued)} queued`);
   tile("Errors", number(failed), `${number(sum(pools, "restarts"))} restarts`, failed > 0 ? "bad" : "");
 }
