@@ -95,15 +95,18 @@ defmodule Snakepit.Pool.Slots do
   end
 
   @doc """
+  The slots of one caller.
+  """
+  @spec held_by(t(), token()) :: [slot()]
+  def held_by(%__MODULE__{} = slots, token),
+    do: for(slot <- 1..(slots.size * slots.capacity), held?(slots, slot, token), do: slot)
+
+  @doc """
   Frees every slot of a dead caller and returns the workers they belong to.
   """
   @spec reap(t(), token()) :: [worker()]
   def reap(%__MODULE__{} = slots, token) do
-    reaped =
-      for slot <- 1..(slots.size * slots.capacity),
-          :atomics.get(slots.slots, slot) == token,
-          do: slot
-
+    reaped = held_by(slots, token)
     workers = reaped |> Enum.map(&worker(slots, &1)) |> Enum.uniq()
     Enum.each(reaped, &:atomics.compare_exchange(slots.slots, &1, token, 0))
 

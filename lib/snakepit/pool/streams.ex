@@ -85,12 +85,11 @@ defmodule Snakepit.Pool.Streams do
   The stream in this slot has ended, and its caller does not tell.
   """
   @spec finish_slot(Shared.t(), Slots.slot(), Slots.token()) :: :ok
-  def finish_slot(%Shared{streams: table}, slot, token) do
-    for {^slot, ^token, _id, stream} <- :ets.lookup(table, slot) do
-      case read(stream).outcome do
-        :open -> finish(stream, {:returned, {:error, :cancelled}})
-        outcome -> finish(stream, {:returned, outcome})
-      end
+  def finish_slot(pool, slot, token) do
+    with %__MODULE__{} = stream <- lookup(pool, slot, token) do
+      outcome = read(stream).outcome
+      result = if outcome == :open, do: {:error, :cancelled}, else: outcome
+      finish(stream, {:returned, result})
     end
 
     :ok
@@ -100,8 +99,9 @@ defmodule Snakepit.Pool.Streams do
   The caller with this token is gone.
   """
   @spec abandon(Shared.t(), Slots.token()) :: :ok
-  def abandon(%Shared{streams: table}, token) do
-    for {_slot, ^token, _id, stream} <- :ets.match_object(table, {:_, token, :_, :_}),
+  def abandon(%Shared{slots: slots} = pool, token) do
+    for slot <- Slots.held_by(slots, token),
+        %__MODULE__{} = stream <- [lookup(pool, slot, token)],
         do: finish(stream, {:returned, {:error, :caller_down}})
 
     :ok
@@ -182,6 +182,10 @@ defmodule Snakepit.Pool.Streams do
       do: reason
 
   def cancelled_because(_ending, _python_ended), do: nil
+
+  defp lookup(%Shared{streams: table}, slot, token) do
+    with [{^slot, ^token, _id, stream}] <- :ets.lookup(table, slot), do: stream
+  end
 
   defp rows(%Shared{streams: table, slots: slots}) do
     for {slot, token, _id, stream} <- :ets.tab2list(table),
