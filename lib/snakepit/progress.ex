@@ -141,8 +141,16 @@ defmodule Snakepit.Progress do
       Snakepit.Progress.bar(fn chunk -> Snakepit.Progress.puts(chunk["item"]) end)
   """
   @spec puts(IO.chardata() | String.Chars.t(), IO.device()) :: :ok
-  def puts(text, device \\ :stdio),
-    do: IO.write(device, [Screen.erase(device), to_text(text), "\n"])
+  def puts(text, device \\ :stdio) do
+    IO.write(device, [Screen.erase(device), to_text(text), "\n"])
+    now = now()
+
+    for {_ref, meter, screen} <- Process.get(@bars, []),
+        Screen.bar_on?(screen, device),
+        do: draw(meter, screen, now)
+
+    :ok
+  end
 
   @doc false
   # Runs a call. Bars that were opened in it and not brought to their end are ended with it.

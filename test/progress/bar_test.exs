@@ -140,6 +140,15 @@ defmodule Snakepit.Progress.BarTest do
     assert written(device) == "a line\nanother\n"
   end
 
+  test "the bar goes on below the line", %{device: device} do
+    bar = Progress.bar(total: 4, style: :bar, device: device)
+    bar.(chunk())
+    Progress.puts("a line", device)
+    assert List.last(screen(device)) =~ ~r"^ 25%  │.*│  1/4  0:00$"u
+    bar.(final())
+    assert " 25%" <> _bar = List.last(screen(device) -- [""])
+  end
+
   test "what is wrong is said at once" do
     assert_raise ArgumentError, ~r/unknown option :lable, did you mean :label\?/, fn ->
       Progress.bar(lable: "train")

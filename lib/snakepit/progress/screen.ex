@@ -85,6 +85,13 @@ defmodule Snakepit.Progress.Screen do
     if terminal?(device, options(device)) and drawable?(), do: @clear, else: ""
   end
 
+  @doc """
+  Whether a bar is drawn on the device.
+  """
+  @spec bar_on?(t(), IO.device()) :: boolean()
+  def bar_on?(%{style: style, device: device}, asked),
+    do: style == :bar and device == device(asked)
+
   defp format(%{device: device, style: style, unicode: unicode}) do
     columns =
       case {style, columns(device)} do
