@@ -2,6 +2,7 @@ defmodule Snakepit.Endpoint.CancelTest do
   use ExUnit.Case, async: true
 
   import Snakepit.Test.EndpointHelper
+  import Snakepit.Test.PoolHelper, only: [pool_options: 2]
 
   alias Snakepit.Test.{Http, StreamHelper}
 
@@ -60,6 +61,25 @@ defmodule Snakepit.Endpoint.CancelTest do
     assert Task.await(consumer) == {:error, :cancelled}
     assert {404, "This stream has ended.\n"} = cancel(port, stream)
     assert streams(port, pool) == []
+  end
+
+  test "a pool may have any name", %{port: port} do
+    name = :"odd/näme %41?#<b>"
+    options = pool_options(name, python: [modules: ["stream_handlers"]])
+    start_supervised!({Snakepit.Pool, options})
+    consumer = start_stream(name, "odd")
+
+    assert [stream] = streams(port, name)
+    assert {404, _} = cancel(port, %{stream | "pool" => "odd"})
+
+    assert {200, _} =
+             cancel(port, %{
+               stream
+               | "pool" => URI.encode_www_form("#{name}") |> String.replace("+", "%20")
+             })
+
+    send(consumer.pid, :go_on)
+    assert Task.await(consumer) == {:error, :cancelled}
   end
 
   test "no other stream is ended", %{port: port, pool: pool} do

@@ -7,7 +7,7 @@ defmodule Snakepit.Metrics.Exposition do
   @doc """
   One metric with its samples; nothing if there are none.
   """
-  @spec metric(Catalog.t(), [{tuple(), number() | Store.histogram()}]) :: iodata()
+  @spec metric(Catalog.t(), [{tuple(), number() | Store.histogram()}]) :: [iodata()]
   def metric(_metric, []), do: []
 
   def metric(%{name: name, type: type, help: help, labels: labels}, samples) do
