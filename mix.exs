@@ -136,22 +136,49 @@ defmodule Snakepit.MixProject do
   defp elixirc_paths(:test), do: ["lib", "test/support"]
   defp elixirc_paths(_env), do: ["lib"]
 
+  # What is left out is for those who work on Snakepit, or was built in the directories that are in.
   defp package do
     [
       licenses: ["Apache-2.0"],
+      # For whoever publishes it to fill in.
       links: %{},
       files:
-        ~w(lib native proto priv/python priv/js mix.exs .formatter.exs README.md CHANGELOG.md),
-      exclude_patterns: [~r/__pycache__/, ~r/\.so$/, ~r/^native\/target/, ~r/node_modules/]
+        ~w(lib native proto priv/python priv/js mix.exs .formatter.exs) ++
+          ~w(README.md CHANGELOG.md LICENSE),
+      exclude_patterns: [
+        ~r{(^|/)(__pycache__|node_modules|target|tests?|\.\w+_cache)(/|$)},
+        ~r{\.egg-info(/|$)},
+        ~r{\.(so|pyd|dylib|pyc)$},
+        ~r{^native/\w+/examples(/|$)}
+      ]
     ]
   end
+
+  # The guides in the order of reading.
+  @guides ~w(getting_started streaming sessions python_handlers jobs) ++
+            ~w(configuration errors adapters migration) ++
+            ~w(workers deployment observability performance troubleshooting)
 
   defp docs do
     [
       main: "readme",
       source_ref: "v#{@version}",
       assets: %{"guides/images" => "images"},
-      extras: Path.wildcard("{README,CHANGELOG}.md") ++ Path.wildcard("guides/*.md")
+      extras:
+        ["README.md"] ++ guides() ++ Path.wildcard("livebooks/*.livemd") ++ ["CHANGELOG.md"],
+      groups_for_extras: [Guides: ~r{^guides/}, Livebooks: ~r{^livebooks/}],
+      groups_for_modules: [
+        Calls: [Snakepit, Snakepit.Stream, Snakepit.Session, Snakepit.Error, Snakepit.Binary],
+        Jobs: [Snakepit.Jobs, Snakepit.Progress],
+        Pools: [Snakepit.Pool, Snakepit.Config],
+        Observing: [Snakepit.Telemetry, Snakepit.Metrics, Snakepit.Status, Snakepit.Endpoint],
+        Adapters: [~r/^Snakepit\.Adapter/],
+        "One worker": [Snakepit.GRPCWorker, Snakepit.Pool.WorkerSupervisor, ~r/^Snakepit\.GRPC\./]
+      ]
     ]
+  end
+
+  defp guides do
+    for name <- @guides, path = "guides/#{name}.md", File.exists?(path), do: path
   end
 end

@@ -19,7 +19,7 @@ defmodule Snakepit.GRPCWorker do
   pass through it. A call takes a slot of the worker and waits for one if there is none.
   """
 
-  alias Snakepit.{Config, Error, Pool, Request, Worker}
+  alias Snakepit.{Config, Error, GRPC, Pool, Request, Worker}
 
   @type worker :: GenServer.server()
 
@@ -83,7 +83,7 @@ defmodule Snakepit.GRPCWorker do
   @doc """
   The connection to the worker, for `Snakepit.GRPC.Client` if it speaks gRPC.
   """
-  @spec get_channel(worker()) :: {:ok, Worker.Channel.t()} | {:error, Error.reason()}
+  @spec get_channel(worker()) :: {:ok, GRPC.Channel.t() | struct()} | {:error, Error.reason()}
   def get_channel(worker) do
     with {:ok, pool, index} <- locate(worker),
          {:ok, channel} <- Pool.Shared.channel(pool, index) do

@@ -16,7 +16,7 @@ defmodule Snakepit.Stream do
           command: String.t(),
           worker_id: String.t(),
           request_id: String.t() | nil,
-          span: Snakepit.Pool.Streams.t() | nil
+          span: struct() | nil
         }
 
   defimpl Inspect do
