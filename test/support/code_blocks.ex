@@ -83,9 +83,16 @@ defmodule Snakepit.Test.CodeBlocks do
   end
 
   defp step(%{language: "elixir", code: "# mix.exs" <> _} = block, state) do
-    module = "defmodule MyApp.MixProject do\n" <> block.code <> "end\nMyApp.MixProject.deps()"
+    called = "def called_deps, do: deps()\nend\nMyApp.MixProject.called_deps()"
+    module = "defmodule MyApp.MixProject do\n" <> block.code <> called
     {deps, _binding, _env} = evaluate(%{block | code: module, line: block.line - 1}, state)
     assert [_ | _] = deps
+    state
+  end
+
+  defp step(%{language: "elixir", code: "# lib/my_app/application.ex" <> _} = block, state) do
+    evaluate(block, state)
+    {:ok, _supervisor} = apply(MyApp.Application, :start, [:normal, []])
     state
   end
 
