@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 from typing import Any
+
+from ._replacing import replacing
 
 #: The digits have 17 shades of grey, PNG has 256. So 16 becomes 240, and nothing is rounded.
 SHADES = 15
@@ -36,7 +37,8 @@ def train(directory: str) -> str:
         images, _, labels, _ = split()
         network = MLPClassifier(hidden_layer_sizes=(64,), max_iter=400, random_state=0)
         model = make_pipeline(StandardScaler(), network).fit(images, labels)
-        _write(path, pickle.dumps(model))
+        with replacing(path) as file:
+            pickle.dump(model, file)
     return path
 
 
@@ -51,16 +53,8 @@ def write_images(directory: str) -> tuple[list[str], list[int]]:
     for index, pixels in enumerate(images):
         path = os.path.join(directory, f"image_{index:03}.png")
         if not os.path.exists(path):
-            png = io.BytesIO()
-            Image.frombytes("L", (8, 8), pixels.astype("uint8").tobytes()).save(png, format="PNG")
-            _write(path, png.getvalue())
+            image = Image.frombytes("L", (8, 8), pixels.astype("uint8").tobytes())
+            with replacing(path) as file:
+                image.save(file, format="PNG")
         paths.append(path)
     return paths, labels.tolist()
-
-
-def _write(path: str, content: bytes) -> None:
-    # Renamed when complete, so that whoever asks at the same time never sees half a file.
-    partial = f"{path}.{os.getpid()}"
-    with open(partial, "wb") as file:
-        file.write(content)
-    os.replace(partial, path)

