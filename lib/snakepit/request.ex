@@ -66,6 +66,12 @@ defmodule Snakepit.Request do
   @type opts :: keyword() | timeout()
 
   @doc """
+  The options of a call.
+  """
+  @spec schema() :: Schema.t()
+  def schema, do: @options
+
+  @doc """
   The call options as Markdown.
   """
   @spec docs() :: String.t()

@@ -95,9 +95,27 @@ defmodule Snakepit.Schema do
   """
   @spec docs(t()) :: String.t()
   def docs(schema) do
-    Enum.map_join(schema, "\n", fn {key, spec} ->
-      "  * `#{inspect(key)}` (#{expected(spec[:type])}#{default_text(spec)}) - #{spec[:doc]}"
+    Enum.map_join(describe(schema), "\n", fn option ->
+      default = if option.default, do: ", default `#{option.default}`"
+      "  * `#{option.key}` (#{option.expected}#{default}) - #{option.doc}"
     end)
+  end
+
+  @doc """
+  What there is to say of each option, as text; the default is nil if there is none.
+  """
+  @spec describe(t()) :: [
+          %{key: String.t(), expected: String.t(), default: String.t() | nil, doc: String.t()}
+        ]
+  def describe(schema) do
+    for {key, spec} <- schema do
+      %{
+        key: inspect(key),
+        expected: expected(spec[:type]),
+        default: default_text(spec[:default]),
+        doc: spec[:doc]
+      }
+    end
   end
 
   @spec default(keyword()) :: term()
@@ -109,13 +127,14 @@ defmodule Snakepit.Schema do
     end
   end
 
-  defp default_text(spec) do
-    case spec[:default] do
-      {:mfa, {module, function, _args}} -> ", default `#{inspect(module)}.#{function}()`"
-      nil -> ""
-      value -> ", default `#{inspect(value)}`"
-    end
-  end
+  defp default_text(nil), do: nil
+  defp default_text({:mfa, {module, function, _args}}), do: "#{inspect(module)}.#{function}()"
+
+  # As the formatter writes them, that is with underscores between thousands.
+  defp default_text(value) when is_integer(value),
+    do: value |> inspect() |> Code.format_string!() |> IO.iodata_to_binary()
+
+  defp default_text(value), do: inspect(value)
 
   @spec unknown_key!(term(), [atom()], String.t()) :: no_return()
   defp unknown_key!(key, known, where) do

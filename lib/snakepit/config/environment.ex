@@ -7,6 +7,12 @@ defmodule Snakepit.Config.Environment do
   @env_keys [:adapter_module, :adapters, :pool_config, :grpc_config]
   @known_env @env_keys ++ [:endpoint, :jobs, :pools, :worker_init_timeout, :fallback_adapter]
 
+  @doc """
+  The keys that may stand under `config :snakepit`.
+  """
+  @spec keys() :: [atom()]
+  def keys, do: @known_env
+
   @spec from_env() :: {:ok, [Config.option()]} | :none
   def from_env do
     env = Application.get_all_env(:snakepit)

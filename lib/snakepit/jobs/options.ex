@@ -207,10 +207,16 @@ defmodule Snakepit.Jobs.Options do
   def validate!(kind, options), do: check(kind, normalize(options, kind))
 
   @doc """
+  The options of the service, or of one of the functions.
+  """
+  @spec schema(kind()) :: Schema.t()
+  def schema(kind), do: @schemas |> Map.fetch!(kind) |> elem(0)
+
+  @doc """
   The options as Markdown.
   """
   @spec docs(kind()) :: String.t()
-  def docs(kind), do: @schemas |> Map.fetch!(kind) |> elem(0) |> Schema.docs()
+  def docs(kind), do: kind |> schema() |> Schema.docs()
 
   defp normalize(options, kind),
     do: Schema.options!(options, @schemas |> Map.fetch!(kind) |> elem(1))
