@@ -11,7 +11,10 @@ defmodule Snakepit.Endpoint.Options do
       doc: "where to listen; 0 for any that is free, see `Snakepit.Endpoint.port/1`"
     ],
     ip: [type: :ip, default: {127, 0, 0, 1}, doc: "on which address to listen"],
-    token: [type: :text, doc: "what must be shown to cancel; made up and logged if not given"],
+    token: [
+      type: :text,
+      doc: "what must be shown to cancel; made up and logged at the level info if not given"
+    ],
     hosts: [
       type: {:list, :text},
       default: [],

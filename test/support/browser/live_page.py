@@ -87,6 +87,9 @@ class Page:
     def connection(self) -> str:
         return self.driver.find_element(By.ID, "connection").text
 
+    def wait(self, ms: int) -> None:
+        self.driver.execute_async_script("setTimeout(arguments[1], arguments[0])", ms)
+
     def size(self, width: int, height: int, phone: bool = False) -> None:
         self.driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
@@ -244,6 +247,27 @@ def see_in_the_dark(page: Page) -> None:
     check(page.script(ground) != light, "there is a dark scheme")
 
 
+def look_away(page: Page) -> None:
+    """Nothing is asked for while nobody sees the page."""
+
+    def looks() -> int:
+        return page.script(
+            "return performance.getEntriesByType('resource')"
+            ".filter((entry) => entry.name.endsWith('/state.json')).length"
+        )
+
+    page.driver.minimize_window()
+    # One may be on its way.
+    page.wait(700)
+    page.script("performance.clearResourceTimings()")
+    # Time for three.
+    page.wait(1_700)
+    check(looks() == 0, f"a hidden page asks for nothing, but did so {looks()} times")
+
+    page.driver.set_window_rect(0, 0, *DESKTOP)
+    page.until("a look again", lambda: looks() > 0)
+
+
 def see_it_go_and_come(page: Page) -> None:
     ask("stop")
     page.until("that the server is gone", lambda: page.connection().startswith("No answer"))
@@ -272,6 +296,7 @@ def main() -> None:
         see_in_the_dark(page)
         see_on_a_phone(page)
         page.size(*DESKTOP)
+        look_away(page)
         check(page.errors() == [], "nothing is wrong by the console")
         cancel(page, options.token)
         see_it_go_and_come(page)

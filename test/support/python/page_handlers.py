@@ -55,3 +55,11 @@ def nightly_report(ctx: Context, steps: int = 10_000):
 def remember(ctx: Context, key: str):
     ctx.session[key] = True
     return {}
+
+
+@command
+def work(ms: int):
+    """Takes so much of a core, however long that takes."""
+    until = time.process_time() + ms / 1000
+    while time.process_time() < until:
+        pass
