@@ -111,7 +111,7 @@ defmodule Snakepit.Error do
       "The adapter of this pool cannot stream. Use Snakepit.Adapters.GRPCPython.",
     cancelled: "The call was cancelled before it finished.",
     session_not_found:
-      "The worker knows no session of this name, or its state was lost. Begin it again with Snakepit.Session.create/2.",
+      "The worker knows no session of this name, or its state was lost: begin it again with Snakepit.Session.create/2. A handler that uses ctx.session needs one: call it with Snakepit.execute_in_session.",
     session_lost:
       "The worker that kept this session is gone, and its state with it. Begin the session again with Snakepit.Session.create/2.",
     worker_busy:
