@@ -6,8 +6,8 @@ defmodule Snakepit.Status do
         IO.puts("\#{worker.id} \#{worker.state} \#{worker.cpu_percent} %")
       end
 
-  It is read from memory that calls share, so it costs them nothing, and costs nothing while nobody
-  asks. It can be asked at any time, also while pools start, stop or crash.
+  It is read from memory that calls share, but for the length of a queue, which its pool tells; so it
+  costs calls nothing, and costs nothing at all while nobody asks. It can be asked at any time, also while pools start, stop or crash.
   """
 
   alias Snakepit.Pool.{SessionTable, Shared, Stats, Streams, Succession}

@@ -62,11 +62,10 @@ defmodule Snakepit.Endpoint.Routes do
   defp metrics(_request),
     do: {200, "text/plain; version=0.0.4; charset=utf-8", Metrics.prometheus(), []}
 
-  # Names become atoms here only if they are some pool's.
+  # No name from outside becomes an atom.
   defp cancel(pool, id) do
-    with {:ok, pool} <- State.find_pool(pool),
-         {id, ""} <- Integer.parse(id),
-         :ok <- Streams.cancel(pool, id) do
+    with {id, ""} <- Integer.parse(id),
+         true <- Enum.any?(State.pools(pool), &(Streams.cancel(&1, id) == :ok)) do
       {200, @json, JSON.encode_to_iodata!(%{"cancelled" => true}), []}
     else
       _gone -> sentence(404, "This stream has ended.")

@@ -30,14 +30,10 @@ defmodule Snakepit.Endpoint.State do
   end
 
   @doc """
-  The pool that the page calls by that name.
+  The pools that the page calls by that name: one, unless it is that of an atom and of a module.
   """
-  @spec find_pool(String.t()) :: {:ok, Shared.t()} | :error
-  def find_pool(name) do
-    Enum.find_value(Status.pools(), :error, fn pool ->
-      if text(pool.config.name) == name, do: {:ok, pool}
-    end)
-  end
+  @spec pools(String.t()) :: [Shared.t()]
+  def pools(name), do: Enum.filter(Status.pools(), &(text(&1.config.name) == name))
 
   defp worker(worker), do: worker |> Map.drop([:pid, :address, :started_at]) |> plain()
 

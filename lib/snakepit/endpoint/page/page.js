@@ -13,11 +13,12 @@ const callsBefore = { at: null, calls: 0, rate: null };
 function chunkRate(stream, now) {
   const key = `${stream.pool} ${stream.id}`;
   const before = streamsBefore.get(key);
-  streamsBefore.set(key, { at: now, chunks: stream.chunks });
+  const chunks = stream.chunks + stream.sent;
+  streamsBefore.set(key, { at: now, chunks });
   if (before !== undefined && now > before.at) {
-    return (1000 * (stream.chunks - before.chunks)) / (now - before.at);
+    return (1000 * (chunks - before.chunks)) / (now - before.at);
   }
-  return stream.age_ms > 0 ? (1000 * stream.chunks) / stream.age_ms : null;
+  return stream.age_ms > 0 ? (1000 * chunks) / stream.age_ms : null;
 }
 
 function callRate(pools, now) {
@@ -48,7 +49,8 @@ const tables = {
   streams: table("streams", (stream) => `${stream.pool} ${stream.id}`, "No stream is running.", [
     command,
     worker,
-    figure("Chunks", (stream) => number(stream.chunks)),
+    figure("Chunks", (stream) =>
+      stream.sent > 0 ? `${number(stream.sent)} sent, ${number(stream.chunks)} back` : number(stream.chunks)),
     figure("Rate", (stream) => rate(stream.rate)),
     figure("Data", (stream) => bytes(stream.bytes)),
     {
