@@ -11,6 +11,7 @@ defmodule Snakepit.Schema do
           | :timeout
           | :string
           | :text
+          | :directory
           | :atom
           | :boolean
           | :module
@@ -179,8 +180,22 @@ defmodule Snakepit.Schema do
   defp cast({:function, arity}, v) when is_function(v, arity), do: {:ok, v}
   defp cast({:in, values}, v), do: if(v in values, do: {:ok, v}, else: :error)
 
+  # An application's own directory differs from where the VM was started, in a release for instance.
+  defp cast(:directory, {app, v}) when is_atom(app) and is_binary(v) do
+    case :code.lib_dir(app) do
+      {:error, :bad_name} -> :error
+      directory -> {:ok, Path.join(directory, v)}
+    end
+  end
+
+  defp cast(:directory, v), do: cast(:string, v)
+
   defp cast({:list, type}, v) when is_list(v) do
-    if Enum.all?(v, &match?({:ok, _}, cast(type, &1))), do: {:ok, v}, else: :error
+    cast = Enum.map(v, &cast(type, &1))
+
+    if Enum.all?(cast, &match?({:ok, _}, &1)),
+      do: {:ok, Enum.map(cast, &elem(&1, 1))},
+      else: :error
   end
 
   defp cast({:or, types}, v), do: Enum.find_value(types, :error, &found(cast(&1, v)))
@@ -215,6 +230,10 @@ defmodule Snakepit.Schema do
   defp expected(:timeout), do: "a number of milliseconds or :infinity"
   defp expected(:string), do: "a string"
   defp expected(:text), do: "a string that is not empty"
+
+  defp expected(:directory),
+    do: "a directory or {:application, directory} of an application that is there"
+
   defp expected(:atom), do: "an atom"
   defp expected(:boolean), do: "true or false"
   defp expected(:module), do: "a module"

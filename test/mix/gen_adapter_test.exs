@@ -43,7 +43,8 @@ defmodule Snakepit.GenAdapterTest do
     output = mix!(app, ["snakepit.gen.adapter", "WordTools"])
     assert output =~ "mix test test/word_tools_test.exs"
 
-    for file <- ~w(python/word_tools_handlers.py test/word_tools_test.exs config/word_tools.exs),
+    for file <-
+          ~w(priv/python/word_tools_handlers.py test/word_tools_test.exs config/word_tools.exs),
         do: assert(File.exists?(Path.join(app, file)))
 
     mix!(app, ["format", "--check-formatted"])

@@ -23,6 +23,11 @@ defmodule Snakepit.ConfigTest do
       assert %{modules: ["a.b"], env: %{"A" => "1"}} = config.python
     end
 
+    test "finds the directories of an application, wherever it is installed" do
+      config = Config.new!(python: [path: ["here", {:snakepit, "priv/python"}]])
+      assert config.python.path == ["here", Application.app_dir(:snakepit, "priv/python")]
+    end
+
     test "knows what an unknown option was meant to be" do
       assert_raise ArgumentError, ~r/unknown option :pool_sise, did you mean :pool_size\?/, fn ->
         Config.new!(pool_sise: 1)
@@ -109,7 +114,9 @@ defmodule Snakepit.ConfigTest do
             {{:base_port, 70_000}, ~r/expected a port number, got 70000/},
             {{:session_affinity, :loose}, ~r/expected one of :hint, .*got :loose/},
             {{:python, "python3"}, ~r/expected options \[:executable.*got "python3"/},
-            {{:python, [path: "lib"]}, ~r/:python: option :path expected a list, each a string/},
+            {{:python, [path: "lib"]},
+             ~r/:python: option :path expected a list, each a directory or {:application, directory}/},
+            {{:python, [path: [{:no_such_app, "lib"}]]}, ~r/an application that is there, got/},
             {{:python, [threads: 0]}, ~r/:python: option :threads expected a positive .*got 0/},
             {{:health, [intervall: 1]},
              ~r/:health: unknown option :intervall, did you mean :interval/},

@@ -52,25 +52,37 @@ defmodule Snakepit.Test.CodeBlocks do
     try do
       File.cd!(directory, fn ->
         File.ln_s!(venv, ".venv")
+        true = Code.prepend_path(my_app())
         Enum.reduce(blocks, state, &step/2)
       end)
     after
+      :code.del_path(:my_app)
       Process.group_leader(self(), leader)
       for pid <- links() -- linked, do: stop(pid)
     end
   end
 
-  defp step(%{language: "python", code: "# python/" <> rest}, state) do
-    [name, code] = String.split(rest, "\n", parts: 2)
-    path = Path.join("python", name)
-    File.mkdir_p!(Path.dirname(path))
-    File.write!(path, code)
-    module = name |> Path.rootname() |> String.replace("/", ".")
-    serve(state, module)
+  # As mix lays an application out, for {:my_app, "priv/python"} to be found.
+  defp my_app do
+    application = Path.expand("_build/lib/my_app")
+    ebin = Path.join(application, "ebin")
+    File.mkdir_p!(ebin)
+    File.ln_s!(Path.expand("priv"), Path.join(application, "priv"))
+    ebin
   end
 
-  defp step(%{language: "python"} = block, state),
-    do: flunk("#{place(block, state)}: the first line names no file: # python/NAME.py")
+  defp step(%{language: "python"} = block, state) do
+    case Regex.run(~r{\A# ((?:priv/)?python)/(\S+)\.py\n}, block.code) do
+      [_line, directory, name] ->
+        path = Path.join(directory, name <> ".py")
+        File.mkdir_p!(Path.dirname(path))
+        File.write!(path, block.code)
+        serve(state, directory, String.replace(name, "/", "."))
+
+      nil ->
+        flunk("#{place(block, state)}: the first line names no file: # python/NAME.py")
+    end
+  end
 
   defp step(%{language: "elixir", code: "# config/" <> _} = block, state) do
     path = block.code |> String.split("\n", parts: 2) |> hd() |> String.trim_leading("# ")
@@ -91,9 +103,9 @@ defmodule Snakepit.Test.CodeBlocks do
   end
 
   defp step(%{language: "elixir", code: "# lib/my_app/application.ex" <> _} = block, state) do
-    evaluate(block, state)
+    {_result, binding, env} = evaluate(block, state)
     {:ok, _supervisor} = apply(MyApp.Application, :start, [:normal, []])
-    state
+    %{state | binding: binding, env: env}
   end
 
   defp step(%{language: "elixir"} = block, state) do
@@ -110,14 +122,14 @@ defmodule Snakepit.Test.CodeBlocks do
 
   defp step(_not_to_be_run, state), do: state
 
-  defp serve(%{modules: :configured} = state, _module) do
+  defp serve(%{modules: :configured} = state, _directory, _module) do
     restart()
     state
   end
 
-  defp serve(state, module) do
+  defp serve(state, directory, module) do
     modules = Enum.uniq(state.modules ++ [module])
-    python = [path: ["python"], modules: modules]
+    python = [path: [directory], modules: modules]
     Application.put_env(:snakepit, :pool_config, pool_size: 1, python: python)
     restart()
     %{state | modules: modules}

@@ -8,7 +8,7 @@ defmodule Mix.Tasks.Snakepit.Gen.Adapter do
 
   In an application `:my_app` this writes
 
-    * `python/text_tools_handlers.py`, with a command and a stream to start from;
+    * `priv/python/text_tools_handlers.py`, with a command and a stream to start from;
     * `test/text_tools_test.exs`, which runs them on a pool of its own;
     * `config/text_tools.exs`, a pool `MyApp.TextTools` that starts with the application. A
       `config/config.exs` that imports it is written too if there is none; otherwise the
@@ -31,9 +31,9 @@ defmodule Mix.Tasks.Snakepit.Gen.Adapter do
     {options, names} = OptionParser.parse!(args, strict: [force: :boolean])
     names = names(names)
 
-    write("python/#{names.python}.py", handlers(names), options)
-    write("test/#{names.file}_test.exs", test_file(names), options)
-    write("config/#{names.file}.exs", config(names), options)
+    write("priv/python/#{names.python}.py", handlers(names), options)
+    write("test/#{names.file}_test.exs", formatted(test_file(names)), options)
+    write("config/#{names.file}.exs", formatted(config(names)), options)
     import_config(names)
 
     Mix.shell().info("""
@@ -46,19 +46,23 @@ defmodule Mix.Tasks.Snakepit.Gen.Adapter do
   end
 
   defp names([name]) do
-    base = Mix.Project.config()[:app] |> to_string() |> Macro.camelize()
+    app = Mix.Project.config()[:app]
+    base = app |> to_string() |> Macro.camelize()
     relative = String.replace_prefix(name, base <> ".", "")
 
     unless relative =~ ~r/^[A-Z][A-Za-z0-9]*$/,
       do: Mix.raise("expected a name such as TextTools, got: #{name}")
 
     file = Macro.underscore(relative)
-    %{module: "#{base}.#{relative}", file: file, python: file <> "_handlers"}
+    %{app: inspect(app), module: "#{base}.#{relative}", file: file, python: file <> "_handlers"}
   end
 
   defp names(_none_or_several), do: Mix.raise("give one name: mix snakepit.gen.adapter TextTools")
 
   defp write(path, content, options), do: Mix.Generator.create_file(path, content, options)
+
+  # How long the lines are depends on the names.
+  defp formatted(code), do: [Code.format_string!(code), "\n"]
 
   defp import_config(names) do
     line = ~s(import_config "#{names.file}.exs")
@@ -112,7 +116,7 @@ defmodule Mix.Tasks.Snakepit.Gen.Adapter do
       @pool __MODULE__.Pool
 
       setup_all do
-        python = [path: ["python"], modules: ["#{names.python}"]]
+        python = [path: [{#{names.app}, "priv/python"}], modules: ["#{names.python}"]]
         start_supervised!({Snakepit.Pool, name: @pool, pool_size: 1, python: python})
         :ok
       end
@@ -135,11 +139,12 @@ defmodule Mix.Tasks.Snakepit.Gen.Adapter do
     """
     import Config
 
-    # Relative paths start where the application does. The options: Snakepit.Config.
+    # The options: Snakepit.Config.
     config :snakepit,
       pools: [
         {#{names.module},
-         pool_size: 2, python: [path: ["python"], modules: ["#{names.python}"]]}
+         pool_size: 2,
+         python: [path: [{#{names.app}, "priv/python"}], modules: ["#{names.python}"]]}
       ]
     """
   end

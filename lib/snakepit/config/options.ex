@@ -4,7 +4,11 @@ defmodule Snakepit.Config.Options do
 
   @python [
     executable: [type: :string, doc: "the interpreter"],
-    path: [type: {:list, :string}, default: [], doc: "directories to import from"],
+    path: [
+      type: {:list, :directory},
+      default: [],
+      doc: "where to import from; `{:my_app, \"priv/python\"}` is there in a release too"
+    ],
     modules: [
       type: {:list, :string},
       default: [],
@@ -20,7 +24,11 @@ defmodule Snakepit.Config.Options do
 
   @javascript [
     executable: [type: :string, doc: "Node.js"],
-    path: [type: {:list, :string}, default: [], doc: "directories to look for modules in"],
+    path: [
+      type: {:list, :directory},
+      default: [],
+      doc: "where to look for modules; `{:my_app, \"priv/js\"}` is there in a release too"
+    ],
     modules: [
       type: {:list, :string},
       default: [],
