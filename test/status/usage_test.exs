@@ -10,7 +10,7 @@ defmodule Snakepit.Status.UsageTest do
   @moduletag :capture_log
 
   setup do
-    pool = start_pool(python: [modules: ["page_handlers"]])
+    pool = start_pool(python: [modules: ["work_handlers"]])
     %{pool: pool, os_pid: StreamHelper.os_pid(pool)}
   end
 

@@ -1,4 +1,4 @@
-"""Handlers for the test of the live page, with names as an application has them."""
+"""Handlers that keep the live page busy: nothing is trained or charged, but it takes its time."""
 
 import math
 import random
@@ -55,11 +55,3 @@ def nightly_report(ctx: Context, steps: int = 10_000):
 def remember(ctx: Context, key: str):
     ctx.session[key] = True
     return {}
-
-
-@command
-def work(ms: int):
-    """Takes so much of a core, however long that takes."""
-    until = time.process_time() + ms / 1000
-    while time.process_time() < until:
-        pass
