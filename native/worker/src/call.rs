@@ -20,6 +20,13 @@ pub(crate) struct Head {
     pub(crate) deadline: Option<f64>,
 }
 
+impl Head {
+    /// Whether the call belongs to a trace, as `_tracing.py` knows it.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.metadata.iter().any(|entry| entry.key == "traceparent")
+    }
+}
+
 /// What is known of one call: what it was asked for, where its handler is, and whether it is
 /// cancelled. Its handler may keep this for longer than the call.
 pub(crate) struct CallState {

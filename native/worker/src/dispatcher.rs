@@ -3,6 +3,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use pyo3::prelude::*;
 
+use crate::call::Head;
+
 /// How a handler is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -53,6 +55,31 @@ pub(crate) struct Handler {
     pub(crate) entry: Py<PyAny>,
     /// `entry.invoke`, bound once.
     pub(crate) invoke: Py<PyAny>,
+}
+
+impl Handler {
+    /// The entry that is to serve a call: one that belongs to a trace continues it.
+    pub(crate) fn entry_for<'py>(
+        &self,
+        py: Python<'py>,
+        head: &Head,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let entry = self.entry.bind(py);
+        if head.is_traced() { entry.call_method0("traced") } else { Ok(entry.clone()) }
+    }
+
+    /// Its `invoke`.
+    pub(crate) fn invoke_for<'py>(
+        &self,
+        py: Python<'py>,
+        head: &Head,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if head.is_traced() {
+            self.entry_for(py, head)?.getattr("invoke")
+        } else {
+            Ok(self.invoke.bind(py).clone())
+        }
+    }
 }
 
 /// The Python dispatcher, with what it knows of each command kept at hand: looking it up takes

@@ -48,7 +48,7 @@ impl Sink {
         let begun = Bound::new(py, sink).and_then(|sink| {
             let call = Bound::new(py, Call { state: state.state() })?;
             let runner = worker.dispatcher.async_runner(py)?;
-            let entry = handler.entry.bind(py);
+            let entry = handler.entry_for(py, &state.head)?;
             let source = chunks.map(|chunks| Bound::new(py, chunks)).transpose()?;
             match runner.call_method1("submit", (entry, args, call, &sink, source)) {
                 Ok(task) => {

@@ -87,7 +87,7 @@ fn invoke<'py>(
     chunks: Option<Chunks>,
 ) -> Result<Bound<'py, PyAny>, Failure> {
     let call = Bound::new(py, Call { state: state.state() })?;
-    let invoke = handler.invoke.bind(py);
+    let invoke = handler.invoke_for(py, &state.head)?;
     Ok(match chunks {
         Some(chunks) => invoke.call1((args, call, Bound::new(py, chunks)?))?,
         None => invoke.call1((args, call))?,

@@ -84,7 +84,7 @@ fn invoke<'py>(
 ) -> Result<Bound<'py, PyAny>, Failure> {
     let args = arguments(py, args, state.head.codec)?;
     let call = Bound::new(py, Call { state: state.state() })?;
-    Ok(handler.invoke.bind(py).call1((args, call))?)
+    Ok(handler.invoke_for(py, &state.head)?.call1((args, call))?)
 }
 
 /// Encodes the result and replies. The handler counts as running until its result is encoded:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ._context import Call
     from ._registry import Handler, Kind
     from ._sessions import Sessions
 
@@ -27,7 +28,7 @@ class Entry:
     ``chunks`` is an iterator of dicts, or an async one if ``is_async``.
     """
 
-    __slots__ = ("invoke", "is_async", "kind", "main_thread", "name")
+    __slots__ = ("_traced", "invoke", "is_async", "kind", "main_thread", "name")
 
     def __init__(self, handler: Handler, sessions: Sessions) -> None:
         self.name = handler.name
@@ -40,6 +41,24 @@ class Entry:
             sessions,
             takes_chunks=self.kind in ("client_stream", "bidi_stream"),
         )
+
+        self._traced: Entry | None = None
+
+    def for_call(self, call: Call) -> Entry:
+        """The entry that is to serve a call: one that belongs to a trace continues it."""
+        return self.traced() if "traceparent" in call.metadata else self
+
+    def traced(self) -> Entry:
+        """The same entry for calls that belong to a trace."""
+        if self._traced is None:
+            from copy import copy
+
+            from ._tracing import continuing
+
+            traced = copy(self)
+            traced.invoke = continuing(self.invoke, self.kind, self.is_async)
+            self._traced = traced
+        return self._traced
 
     def __repr__(self) -> str:
         return f"<{'async ' if self.is_async else ''}{self.kind} {self.name!r}>"

@@ -56,7 +56,7 @@ class Engine:
             entry = self.dispatcher.find(call.command)
             if entry.kind != "command":
                 raise wrong_kind(call.command, entry.kind)
-            job.start(entry)
+            job.start(entry.for_call(call))
         except BaseException as exc:
             job.fail(exc)
 

@@ -51,9 +51,10 @@ class StreamCall:
     def start(self, shape: int) -> None:
         """Queues the handler, or begins it on the asyncio loop."""
         try:
-            entry = self._entry = self._engine.dispatcher.find(self.call.command)
+            entry = self._engine.dispatcher.find(self.call.command)
             if entry.kind == "command" or entry.kind != KINDS.get(shape, entry.kind):
                 raise wrong_kind(self.call.command, entry.kind)
+            entry = self._entry = entry.for_call(self.call)
             if entry.is_async:
                 self._begin(entry)
             else:
