@@ -10,7 +10,7 @@ defmodule Mix.Tasks.Compile.SnakepitNif do
 
   alias Mix.Task.Compiler.Diagnostic
 
-  @sources ["native/Cargo.{toml,lock}", "native/{nif,client,protocol}/**/*", "proto/**/*"]
+  @sources ["native/Cargo.{toml,lock}", "native/{nif,client,log,protocol}/**/*", "proto/**/*"]
 
   @impl true
   def run(_args) do

@@ -4,16 +4,25 @@ defmodule Snakepit.Application do
 
   use Application
 
-  alias Snakepit.{Config, Endpoint, Jobs, Metrics, Pool, Progress, Status, Telemetry}
+  alias Snakepit.{Config, Endpoint, Jobs, Log, Metrics, Pool, Progress, Status, Telemetry}
 
   @supervisor Snakepit.Supervisor
 
   @impl true
   def start(_type, _args) do
+    Log.configure!()
     pools = for options <- Config.pools_from_env(), do: {Pool, options}
     # Stopped in reverse, so that running jobs may finish while there are pools.
     jobs = {Jobs, Application.get_env(:snakepit, :jobs, [])}
-    observing = [Metrics.Store, Telemetry.Cancellations, Status.Keeper, Progress.Screen]
+
+    observing = [
+      Metrics.Store,
+      Telemetry.Cancellations,
+      Status.Keeper,
+      Log.Client,
+      Progress.Screen
+    ]
+
     serving = pools ++ [jobs] ++ Endpoint.configured()
     children = [Pool.Succession, Jobs.Progress] ++ observing ++ serving
     Supervisor.start_link(children, strategy: :one_for_one, name: @supervisor)

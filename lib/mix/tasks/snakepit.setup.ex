@@ -30,7 +30,7 @@ defmodule Mix.Tasks.Snakepit.Setup do
   @switches [venv: :string, python: :string, extras: :string, quiet: :boolean, verbose: :boolean]
   @oldest_python {3, 9}
   @extras ~w(all dev examples grpc msgpack)
-  @native_sources ["native/Cargo.{toml,lock}", "native/{worker,protocol}/**/*", "proto/**/*"]
+  @native_sources ["native/Cargo.{toml,lock}", "native/{worker,log,protocol}/**/*", "proto/**/*"]
 
   @impl true
   def run(args) do

@@ -5,7 +5,8 @@ defmodule Snakepit.Config.Environment do
   alias Snakepit.{Config, Schema}
 
   @env_keys [:adapter_module, :adapters, :pool_config, :grpc_config]
-  @known_env @env_keys ++ [:endpoint, :jobs, :pools, :worker_init_timeout, :fallback_adapter]
+  @known_env @env_keys ++
+               [:endpoint, :jobs, :log, :pools, :worker_init_timeout, :fallback_adapter]
 
   @doc """
   The keys that may stand under `config :snakepit`.

@@ -143,6 +143,14 @@ defmodule Snakepit.GRPC.Native do
   @spec watch_process(pos_integer(), term()) :: :ok | :error
   def watch_process(_os_pid, _message), do: missing()
 
+  # The next events of the library, once there are some, come as `{:snakepit_log, events, dropped}`.
+  # `:error` when somebody else in this VM has them.
+  @spec log_next() :: :ok | :error
+  def log_next, do: missing()
+
+  @spec log_level(String.t()) :: :ok
+  def log_level(_level), do: missing()
+
   defp path do
     case :code.priv_dir(:snakepit) do
       {:error, :bad_name} -> ~c"priv/native/snakepit_nif"

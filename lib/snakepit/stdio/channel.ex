@@ -6,6 +6,9 @@ defmodule Snakepit.Stdio.Channel do
   alias Snakepit.Error
   alias Snakepit.Stdio.{Call, Codec}
 
+  # For an answer that nobody needs.
+  @patience 5_000
+
   @enforce_keys [:port, :owner, :writer, :calls, :counters, :codec, :worker_id, :target]
   defstruct [
     :port,
@@ -42,6 +45,19 @@ defmodule Snakepit.Stdio.Channel do
       {:ok, _any_reply} -> {:ok, healthy(channel, %{})}
       {:error, reason} -> {:error, reason}
     end
+  end
+
+  @doc """
+  Has the worker log from this level on. Does not wait for it.
+  """
+  @spec set_log_level(t(), atom()) :: :ok
+  def set_log_level(%__MODULE__{} = channel, level) do
+    # A worker that does not answer has other troubles.
+    spawn(fn ->
+      Call.exchange(channel, [type: "log_level", level: to_string(level)], @patience)
+    end)
+
+    :ok
   end
 
   defp healthy(channel, result) do

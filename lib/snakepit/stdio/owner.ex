@@ -95,7 +95,7 @@ defmodule Snakepit.Stdio.Owner do
 
   @impl true
   def handle_call({:open, {executable, args, env}}, _from, state) do
-    case OsProcess.open(executable, args, env, :stream) do
+    case OsProcess.open(executable, args, env, :frames) do
       {:ok, process} ->
         channel = channel(process, state.channel)
         {:reply, {:ok, process, channel}, %{state | port: process.port, channel: channel}}

@@ -2,7 +2,7 @@ defmodule Snakepit.Worker.CommandLine do
   @moduledoc false
   # How the program of a worker is started.
 
-  alias Snakepit.{Adapter, Config, Error}
+  alias Snakepit.{Adapter, Config, Error, Log}
   alias Snakepit.Worker.{Address, Guard}
 
   @enforce_keys [:executable, :args, :env]
@@ -76,6 +76,16 @@ defmodule Snakepit.Worker.CommandLine do
     |> Map.merge(runtime.env)
     |> Map.merge(Address.env(address))
     |> Map.merge(if output, do: %{"SNAKEPIT_OUTPUT" => output}, else: %{})
+    |> Map.merge(log_level(config, Log.level(:worker)))
+  end
+
+  # A level that is set later on reaches the worker otherwise.
+  defp log_level(_config, nil), do: %{}
+
+  defp log_level(config, level) do
+    if Adapter.own_worker?(config.adapter),
+      do: %{"SNAKEPIT_LOG_LEVEL" => to_string(level)},
+      else: %{}
   end
 
   # Each library reads its own variable, when it is loaded.

@@ -57,7 +57,7 @@ defmodule Snakepit.Worker.Link do
   defp open_grpc(%{config: config} = link, pool, index, start) do
     with {:ok, address} <- Address.choose(pool, index, start),
          {:ok, command} <- CommandLine.build(config, link.id, address),
-         {:ok, process} <- OsProcess.open(command.executable, command.args, command.env, :lines) do
+         {:ok, process} <- OsProcess.open(command.executable, command.args, command.env, :text) do
       link = %{link | address: address, process: process}
       # A program of another kind does not tell when it listens: it is asked.
       if Adapter.own_worker?(config.adapter), do: {:ok, link}, else: connect(link)
@@ -193,8 +193,35 @@ defmodule Snakepit.Worker.Link do
   def message(_link, _late), do: :unknown
 
   defp output(link, data) do
-    {items, output} = Output.feed(link.output, data)
+    {items, output} = fed(link.output, data)
     {:items, items, %{link | output: output}}
+  end
+
+  defp fed(output, data) when is_binary(data), do: Output.read(output, data)
+  defp fed(output, line), do: Output.feed(output, line)
+
+  @doc """
+  How many lines of the program were dropped since this was last asked.
+  """
+  @spec dropped(t()) :: {non_neg_integer(), t()}
+  def dropped(%__MODULE__{output: output} = link) do
+    {dropped, output} = Output.dropped(output)
+    {dropped, %{link | output: output}}
+  end
+
+  @doc """
+  Tells the program from which level on it is to log. Of others than our own workers nobody knows what
+  they make of it.
+  """
+  @spec set_log_level(t(), Snakepit.Log.level()) :: :ok
+  def set_log_level(%__MODULE__{process: nil}, _level), do: :ok
+
+  def set_log_level(%__MODULE__{config: config, process: process, channel: channel}, level) do
+    case {Adapter.own_worker?(config.adapter), channel} do
+      {false, _channel} -> :ok
+      {true, %Stdio.Channel{}} -> Stdio.Channel.set_log_level(channel, level)
+      {true, _grpc} -> OsProcess.tell(process, "log_level #{level}")
+    end
   end
 
   @doc """
@@ -244,19 +271,22 @@ defmodule Snakepit.Worker.Link do
   @doc """
   Waits until the program has ended, at `deadline` at the latest, or kills it at once.
   """
-  @spec await_end(t(), :end | :kill, integer(), (Output.item() -> term())) :: :ok
-  def await_end(%__MODULE__{process: nil}, _how, _deadline, _on_item), do: :ok
+  @spec await_end(t(), :end | :kill, integer(), (Output.item() -> term())) :: t()
+  def await_end(%__MODULE__{process: nil} = link, _how, _deadline, _on_item), do: link
 
   def await_end(%__MODULE__{process: process} = link, how, deadline, on_item) do
-    await = if how == :kill, do: &OsProcess.await_kill/3, else: &OsProcess.await_end/3
+    await = if how == :kill, do: &OsProcess.await_kill/4, else: &OsProcess.await_end/4
 
-    await.(process, deadline, fn data ->
-      {items, _output} = Output.feed(Output.new(), data)
-      Enum.each(items, on_item)
-    end)
+    link =
+      await.(process, deadline, link, fn data, link ->
+        {:items, items, link} = output(link, data)
+        Enum.each(items, on_item)
+        link
+      end)
 
-    {items, _link} = last_words(link)
+    {items, link} = last_words(link)
     Enum.each(items, on_item)
+    link
   end
 
   @doc """

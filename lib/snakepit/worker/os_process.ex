@@ -15,17 +15,15 @@ defmodule Snakepit.Worker.OsProcess do
 
   @type t :: %__MODULE__{port: port(), os_pid: pos_integer() | nil}
 
-  @line_length 16_384
   @sigkill 9
   @sigterm 15
   @kill_wait 1_000
   @group_wait 20
 
   @doc """
-  Starts a program whose output is `:lines` of text, its standard error included, or a `:stream`
-  of bytes.
+  Starts a program. Its output is `:text`, its standard error included, or `:frames`.
   """
-  @spec open(Path.t(), [String.t()], %{String.t() => String.t()}, :lines | :stream) ::
+  @spec open(Path.t(), [String.t()], %{String.t() => String.t()}, :text | :frames) ::
           {:ok, t()} | {:error, Error.t()}
   def open(executable, args, env, output) do
     options = [
@@ -48,8 +46,8 @@ defmodule Snakepit.Worker.OsProcess do
       {:error, failure(executable, Exception.message(error))}
   end
 
-  defp output(:lines), do: [:stderr_to_stdout, line: @line_length]
-  defp output(:stream), do: [:stream]
+  defp output(:text), do: [:stderr_to_stdout, :stream]
+  defp output(:frames), do: [:stream]
 
   @spec terminate(t()) :: :ok
   def terminate(%__MODULE__{} = process), do: signal(process, @sigterm)
@@ -70,46 +68,51 @@ defmodule Snakepit.Worker.OsProcess do
 
   @doc """
   Waits until the process has ended, kills what is left at `deadline`, and closes the port.
-  `on_output` gets what the process still says.
+  Returns what `on_output` has made of `acc` with what the process still says.
   """
-  @spec await_end(t(), integer(), ({atom(), binary()} -> term())) :: :ok
-  def await_end(%__MODULE__{port: port} = process, deadline, on_output) do
+  @spec await_end(t(), integer(), acc, (binary(), acc -> acc)) :: acc when acc: term()
+  def await_end(%__MODULE__{port: port} = process, deadline, acc, on_output) do
     receive do
       {^port, {:data, data}} ->
-        on_output.(data)
-        await_end(process, deadline, on_output)
+        await_end(process, deadline, on_output.(data, acc), on_output)
 
       {^port, {:exit_status, _status}} ->
         # Its children may have outlived it.
         kill(process)
+        acc
 
       {^port, :ended} ->
         kill(process)
-        await_end(process, min(deadline, now() + @kill_wait), on_output)
+        await_end(process, min(deadline, now() + @kill_wait), acc, on_output)
     after
-      max(deadline - now(), 0) -> kill_and_close(process)
+      max(deadline - now(), 0) ->
+        kill_and_close(process)
+        acc
     end
   end
 
   @doc """
   Kills a process that may not have its own group yet, and waits until it has ended.
   """
-  @spec await_kill(t(), integer(), ({atom(), binary()} -> term())) :: :ok
-  def await_kill(%__MODULE__{port: port} = process, deadline, on_output) do
+  @spec await_kill(t(), integer(), acc, (binary(), acc -> acc)) :: acc when acc: term()
+  def await_kill(%__MODULE__{port: port} = process, deadline, acc, on_output) do
     kill(process)
 
     receive do
       {^port, {:data, data}} ->
-        on_output.(data)
-        await_kill(process, deadline, on_output)
+        await_kill(process, deadline, on_output.(data, acc), on_output)
 
       {^port, {:exit_status, _status}} ->
         kill(process)
+        acc
     after
       @group_wait ->
-        if now() < deadline,
-          do: await_kill(process, deadline, on_output),
-          else: kill_and_close(process)
+        if now() < deadline do
+          await_kill(process, deadline, acc, on_output)
+        else
+          kill_and_close(process)
+          acc
+        end
     end
   end
 
@@ -121,6 +124,18 @@ defmodule Snakepit.Worker.OsProcess do
     after
       @kill_wait -> close(port)
     end
+  end
+
+  @doc """
+  Writes to the standard input of a program that reads it, as our own workers do.
+  """
+  @spec tell(t(), String.t()) :: :ok
+  def tell(%__MODULE__{port: port}, line) do
+    _busy_or_written = Port.command(port, [line, ?\n], [:nosuspend])
+    :ok
+  rescue
+    # It has ended.
+    ArgumentError -> :ok
   end
 
   @spec close(port()) :: :ok

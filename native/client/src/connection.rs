@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
+use crate::peer::Peer;
 use crate::{CallError, Lane};
 
 /// Bytes of one HTTP/2 frame that the peer may send.
@@ -31,6 +32,8 @@ pub struct Options {
     pub max_message_size: usize,
     /// For TCP; a unix socket connects at once or not at all.
     pub connect_timeout: Duration,
+    /// Names the worker in the log.
+    pub worker_id: String,
 }
 
 /// One worker: its HTTP/2 channel, which connects at the first call and again after a failure,
@@ -45,6 +48,7 @@ pub struct Connection {
     peer_keeps_credit: Arc<AtomicBool>,
     lost: Arc<AtomicBool>,
     closed: Arc<Closer>,
+    peer: Arc<Peer>,
 }
 
 impl Connection {
@@ -76,6 +80,7 @@ impl Connection {
             peer_keeps_credit: Arc::default(),
             lost: Arc::default(),
             closed: Arc::new(Closer::new(false)),
+            peer: Arc::new(Peer::new(options.worker_id.clone())),
         })
     }
 
@@ -113,6 +118,11 @@ impl Connection {
         self.lost.load(Ordering::Acquire)
     }
 
+    /// The worker, as the log knows it.
+    pub(crate) fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
     /// Whether values of `size` bytes may be sent in one message. Checked before the call: a peer
     /// that refuses in the middle of a message resets the stream, and nothing says why.
     pub fn check_size(&self, what: &str, size: usize) -> Result<(), CallError> {
@@ -145,9 +155,15 @@ impl Connection {
         }
         tokio::select! {
             biased;
-            result = call => result,
+            result = call => result.inspect_err(|error| self.note_lost_under(error)),
             // An error means that the sender is gone, and `self` holds it.
             _ = closed.wait_for(|closed| *closed) => Err(CallError::WorkerExited),
+        }
+    }
+
+    fn note_lost_under(&self, error: &CallError) {
+        if let CallError::WorkerExited = error {
+            self.peer.is_lost("a call was on it");
         }
     }
 

@@ -2,6 +2,7 @@ use std::error::Error;
 
 use snakepit_protocol::pb::ErrorDetail;
 use tonic::{Code, Status};
+use tracing::{debug, trace, warn};
 
 /// Every way a call can fail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +56,36 @@ pub struct RemoteError {
 }
 
 impl CallError {
+    /// Tells the log of a call that has failed. Its caller gets the error in any case, so only what
+    /// should never happen is more than a detail. Nothing the worker says of the failure is told: it
+    /// may repeat what it was called with.
+    pub fn log(&self, worker_id: &str, command: &str, request_id: &str) {
+        match self {
+            CallError::Protocol(_) => {
+                warn!(worker_id, command, request_id, "the worker broke the protocol");
+            }
+            CallError::WorkerExited | CallError::Unavailable(_) => {
+                debug!(worker_id, command, request_id, "the call failed: {}", self.kind());
+            }
+            _ => trace!(worker_id, command, request_id, "the call failed: {}", self.kind()),
+        }
+    }
+
+    fn kind(&self) -> &str {
+        match self {
+            CallError::WorkerExited => "worker_exited",
+            CallError::Unavailable(_) => "unavailable",
+            CallError::DeadlineExceeded => "deadline",
+            CallError::ChunkTimeout => "chunk_timeout",
+            CallError::Cancelled => "cancelled",
+            CallError::Busy => "busy",
+            CallError::Unimplemented(_) => "unimplemented",
+            CallError::TooLarge(_) => "too_large",
+            CallError::Protocol(_) => "protocol",
+            CallError::Remote(remote) => &remote.kind,
+        }
+    }
+
     /// The connection ended before the call was sent.
     pub(crate) fn not_sent() -> Self {
         CallError::Unavailable("it ended before the call was sent".to_owned())

@@ -14,7 +14,11 @@ pub async fn health(connection: &Connection, timeout: Duration) -> Result<Health
     connection
         .until_closed(async {
             match tokio::time::timeout(timeout, asked).await {
-                Ok(response) => Ok(response?.into_inner()),
+                Ok(response) => {
+                    let health = response?.into_inner();
+                    connection.peer().answers();
+                    Ok(health)
+                }
                 Err(_) => Err(CallError::DeadlineExceeded),
             }
         })

@@ -11,7 +11,7 @@ use snakepit_protocol::pb::{
     ExecuteResponse, LaneCancel, LanePart, LaneReply, LaneRequest, lane_reply, lane_request,
 };
 use snakepit_protocol::{LANE_MESSAGE_LIMIT, MESSAGE_OVERHEAD};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::connection::Closer;
 use crate::unary::accept;
@@ -159,6 +159,7 @@ impl Lane {
         let outgoing = connection.request(Outgoings(Arc::clone(&self)));
         let mut client = connection.client();
         let mut closed = connection.closed();
+        let peer = Arc::clone(connection.peer());
         async move {
             let _closing = closing;
             let carried = async {
@@ -170,7 +171,10 @@ impl Lane {
             };
             tokio::select! {
                 biased;
-                _ = carried => {}
+                ended = carried => {
+                    let why = ended.err().map(|status| status.code());
+                    peer.is_lost(&format!("its lane ended ({})", why.unwrap_or(Code::Ok)));
+                }
                 _ = closed.wait_for(|closed| *closed) => {}
             }
         }

@@ -17,6 +17,7 @@ mod health;
 mod lane;
 mod meter;
 mod pace;
+mod peer;
 mod request;
 mod speaker;
 mod stream;

@@ -1,4 +1,5 @@
 //! What the meter of a stream tells of its consumer.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

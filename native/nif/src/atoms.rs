@@ -8,6 +8,7 @@ atoms! {
     chunk,
     chunks,
     snakepit,
+    snakepit_log,
     batch,
     each,
     result,

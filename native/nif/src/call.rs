@@ -43,10 +43,12 @@ fn start<'a>(
         Err(refusal) => return Ok(refusal),
     };
     let names = CallNames::of(&request, channel.worker_id());
+    names.log_start();
     let speaker = Speaker::new(Mailbox::new(env.pid(), reference, Dress::Plain, None));
     match submit(&channel, request, speaker.clone(), names.clone()) {
         Ok(call) => Ok(ResourceArc::new(Handle::new(speaker, call, None)).encode(env)),
         Err(error) => {
+            names.log(&error);
             speaker.silence();
             Ok((atoms::error(), reason::encode(env, &error, &names, Shape::Unary)).encode(env))
         }
@@ -63,13 +65,13 @@ fn submit(
     if Lane::carries(&request)
         && let Some(lane) = connection.lane()
     {
-        let on_reply = move |answer| reply(LastWords { speaker, names }, answer);
+        let on_reply = move |answer| reply(LastWords::new(speaker, names), answer);
         return lane.call(request, on_reply).map(Call::Lane);
     }
     let runtime = runtime::handle().ok_or(CallError::Busy)?;
     let connection = connection.clone();
     let task = runtime.spawn(async move {
-        let last_words = LastWords { speaker, names };
+        let last_words = LastWords::new(speaker, names);
         let answer = unary(&connection, request).await;
         reply(last_words, answer);
     });
@@ -77,7 +79,10 @@ fn submit(
 }
 
 fn reply(last_words: LastWords, answer: Result<ExecuteResponse, CallError>) {
-    let LastWords { speaker, names } = &last_words;
+    let (speaker, names) = (&last_words.speaker, &last_words.names);
+    if let Err(error) = &answer {
+        names.log(error);
+    }
     mailbox::say_last(speaker, |env| match &answer {
         Ok(response) => match term::result_map(env, &response.result, response.codec()) {
             Ok(result) => mailbox::tagged(env, atoms::ok(), result),
@@ -85,4 +90,5 @@ fn reply(last_words: LastWords, answer: Result<ExecuteResponse, CallError>) {
         },
         Err(error) => mailbox::error(env, reason::encode(env, error, names, Shape::Unary)),
     });
+    last_words.over();
 }

@@ -39,6 +39,7 @@ fn channel_open<'a>(env: Env<'a>, target: String, options: Term<'a>) -> NifResul
         token: options.map_get(atoms::token())?.decode()?,
         max_message_size: options.map_get(atoms::max_message_size())?.decode()?,
         connect_timeout: Duration::from_millis(milliseconds),
+        worker_id: worker_id.clone(),
     };
     let Some(runtime) = runtime::handle() else {
         return Ok((atoms::error(), "the system gives no thread to the tokio runtime").encode(env));
@@ -101,7 +102,8 @@ fn health<'a>(
         worker_id: channel.worker_id(),
     };
     runtime.spawn(async move {
-        let LastWords { speaker, names } = &LastWords { speaker, names };
+        let last_words = LastWords::new(speaker, names);
+        let (speaker, names) = (&last_words.speaker, &last_words.names);
         let timeout = Duration::from_millis(timeout_ms);
         let answer = snakepit_client::health(&channel.connection, timeout).await;
         if answer.is_ok() {
@@ -111,6 +113,7 @@ fn health<'a>(
             Ok(health) => mailbox::tagged(env, atoms::ok(), health_map(env, health)),
             Err(error) => mailbox::error(env, reason::encode(env, error, names, Shape::Unary)),
         });
+        last_words.over();
     });
     atoms::ok()
 }

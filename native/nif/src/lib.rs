@@ -7,6 +7,7 @@
 //! - [`gauge`]: what others may know of a stream, and its end from outside;
 //! - [`frame`]: MessagePack for workers that are spoken to through pipes;
 //! - [`mailbox`]: the messages; [`reason`]: errors as Elixir knows them;
+//! - [`log`]: what this library has to say;
 //! - [`term`]: Erlang terms to MessagePack and back.
 
 mod atoms;
@@ -16,6 +17,7 @@ mod frame;
 mod gauge;
 mod handle;
 mod input;
+mod log;
 mod mailbox;
 mod reason;
 mod request;

@@ -4,6 +4,7 @@ use rustler::env::SavedTerm;
 use rustler::types::atom::Atom;
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 use snakepit_client::Speaker;
+use tracing::debug;
 
 use crate::reason::{self, CallNames};
 use crate::{atoms, runtime};
@@ -160,11 +161,34 @@ pub(crate) fn say_last(speaker: &Speaker<Mailbox>, body: impl for<'a> FnOnce(Env
 pub(crate) struct LastWords {
     pub(crate) speaker: Speaker<Mailbox>,
     pub(crate) names: CallNames,
+    over: bool,
+}
+
+impl LastWords {
+    pub(crate) fn new(speaker: Speaker<Mailbox>, names: CallNames) -> Self {
+        LastWords { speaker, names, over: false }
+    }
+
+    /// The call has ended in the ordinary way.
+    pub(crate) fn over(mut self) {
+        self.over = true;
+    }
 }
 
 impl Drop for LastWords {
     fn drop(&mut self) {
-        // After an orderly end, and after a cancel, there is nobody left to speak to.
+        if self.over {
+            return;
+        }
+        let CallNames { worker_id, command, request_id } = &self.names;
+        let (worker_id, command, request_id) =
+            (&**worker_id, command.as_str(), request_id.as_str());
+        // After a cancel there is nobody left to speak to.
+        if self.speaker.is_silent() {
+            debug!(worker_id, command, request_id, "the call was cancelled by its caller");
+            return;
+        }
+        tracing::error!(worker_id, command, request_id, "the native client failed on this call");
         say_last(&self.speaker, |env| error(env, reason::internal(env, &self.names)));
     }
 }

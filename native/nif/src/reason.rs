@@ -4,6 +4,7 @@ use rustler::types::atom::Atom;
 use rustler::{Encoder, Env, Term};
 use snakepit_client::{CallError, RemoteError, Request};
 use snakepit_protocol::value::ValueError;
+use tracing::trace;
 
 use crate::atoms;
 use crate::term::text;
@@ -23,6 +24,17 @@ impl CallNames {
             request_id: request.request_id.clone(),
             worker_id,
         }
+    }
+
+    /// Tells the log that the call begins.
+    pub(crate) fn log_start(&self) {
+        let CallNames { worker_id, command, request_id } = self;
+        trace!(worker_id = &**worker_id, command, request_id, "the call begins");
+    }
+
+    /// Tells the log how it failed.
+    pub(crate) fn log(&self, error: &CallError) {
+        error.log(&self.worker_id, &self.command, &self.request_id);
     }
 }
 

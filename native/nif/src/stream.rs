@@ -111,6 +111,7 @@ fn start<'a>(
         Err(refusal) => return Ok(refusal),
     };
     let names = CallNames::of(&request, channel.worker_id());
+    names.log_start();
     let Some(runtime) = runtime::handle() else {
         let reason = reason::encode(env, &CallError::Busy, &names, reason::Shape::Stream);
         return Ok((atoms::error(), reason).encode(env));
@@ -122,17 +123,21 @@ fn start<'a>(
     let (stream, flow_control) = prepare(&channel, request, &flow, shape, &speaker);
     let pace = Arc::clone(&flow_control.pace);
 
-    let last_words = LastWords { speaker: speaker.clone(), names: names.clone() };
+    let last_words = LastWords::new(speaker.clone(), names.clone());
     let gauge = flow.gauge;
     let mut sink = TermSink::new(speaker.clone(), names.clone(), flow.mode, gauge.clone());
     let connection = channel.connection().clone();
     let task = runtime.spawn(async move {
-        let _last_words = last_words;
+        let last_words = last_words;
         let streamed = stream.run(&mut sink).await;
         if let Err(CallError::WorkerExited) = streamed {
             connection.note_lost(true);
         }
+        if let Err(error) = &streamed {
+            last_words.names.log(error);
+        }
         sink.end(streamed);
+        last_words.over();
     });
     if let Some(gauge) = &gauge {
         gauge.attach(pace, speaker.clone(), task.abort_handle(), names);

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use snakepit_protocol::pb::{Codec, Entry};
 
 use crate::calls::Calls;
+use crate::reports::Heard;
 use crate::{cancel, inject};
 
 /// What a request says of its call.
@@ -159,10 +160,26 @@ impl CallState {
     /// The handler has ended. With the GIL held, as whoever injects an exception holds it: none
     /// can reach this thread for this call any more.
     pub(crate) fn leave(&self, py: Python<'_>) {
-        if let Run::Thread { ident, stuck: true } = self.over() {
+        let before = self.over();
+        if let Run::Thread { ident, stuck: true } = before {
             inject::clear(py, ident);
         }
+        if let (Run::Thread { .. } | Run::Loop { .. }, Some(time)) = (before, self.cancelled_for())
+        {
+            self.head.report_cancelled(time, self.heard());
+        }
         self.head.end_reports(py);
+    }
+
+    /// How its handler has heard that it is cancelled.
+    fn heard(&self) -> Heard {
+        if !self.told.load(Ordering::Relaxed) {
+            Heard::Never
+        } else if self.interrupted.load(Ordering::Relaxed) {
+            Heard::Raised
+        } else {
+            Heard::Looked
+        }
     }
 
     /// Nobody works for the call any more: its handler has ended, or will never begin.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tracing::trace;
 
 use crate::call::{CallState, Head};
 use crate::errands::Errands;
@@ -115,6 +116,8 @@ impl Calls {
     /// Registers a call that has come in.
     pub(crate) fn open(self: &Arc<Self>, head: Head) -> Arc<OpenCall> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (command, request_id) = (head.command.as_str(), head.request_id.as_str());
+        trace!(command, request_id, "a call has come in");
         let state = Arc::new(CallState::new(head, Arc::clone(self)));
         self.lock().insert(id, Arc::clone(&state));
         Arc::new(OpenCall { id, state, calls: Arc::clone(self) })

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use tokio::time::{sleep, timeout};
+use tracing::{debug, info};
 
 use crate::call::CallState;
 use crate::calls::Calls;
@@ -29,6 +30,8 @@ const HELD: u32 = 10;
 
 /// Stops the handler of a call. Does not block.
 pub(crate) fn stop(calls: &Arc<Calls>, call: &Arc<CallState>, on_thread: bool) {
+    let (command, request_id) = (call.head.command.as_str(), call.head.request_id.as_str());
+    debug!(command, request_id, "the call is cancelled, and its handler still runs");
     let stopping = Stopping { calls: Arc::clone(calls), call: Arc::clone(call) };
     calls.runtime.spawn(stopping.run(on_thread));
 }
@@ -50,7 +53,10 @@ impl Stopping {
             }
             sleep(self.calls.cancel_grace / STEPS).await;
             match step {
-                INSIST => self.turn(CallState::insist).await,
+                INSIST => {
+                    self.log_patience();
+                    self.turn(CallState::insist).await;
+                }
                 _ => self.turn(|_call, _py| {}).await,
             }
         }
@@ -77,6 +83,14 @@ impl Stopping {
         }
         if self.call.runs() {
             self.give_up("could not run, because the interpreter was held,");
+        }
+    }
+
+    fn log_patience(&self) {
+        if let (true, Some(time)) = (self.call.runs(), self.call.cancelled_for()) {
+            let (command, request_id) = (&*self.call.head.command, &*self.call.head.request_id);
+            let time = time.as_millis();
+            info!(command, request_id, "the handler goes on, {time} ms after its cancellation");
         }
     }
 

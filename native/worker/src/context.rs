@@ -6,12 +6,12 @@ use pyo3::types::{PyDict, PyString};
 use crate::call::CallState;
 use crate::{calls, inject};
 
-/// The request id of the call that runs on the current thread; None elsewhere, and on the asyncio
-/// loop, where calls take turns.
+/// The request id and the command of the call that runs on the current thread; None elsewhere, and
+/// on the asyncio loop, where calls take turns.
 #[pyfunction]
-pub(crate) fn current_request_id(py: Python<'_>) -> Option<String> {
+pub(crate) fn current_call(py: Python<'_>) -> Option<(String, String)> {
     let call = calls::current()?.on_thread(inject::current_thread(py))?;
-    Some(call.head.request_id.clone())
+    Some((call.head.request_id.clone(), call.head.command.clone()))
 }
 
 /// A call as its Python handler's context sees it.

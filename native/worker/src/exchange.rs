@@ -4,7 +4,8 @@ use snakepit_protocol::Credit;
 use snakepit_protocol::pb::{
     Codec, Entry, StreamRequest, StreamResponse, StreamShape, StreamStart, stream_request,
 };
-use tonic::Status;
+use tonic::{Code, Status};
+use tracing::{debug, warn};
 
 use crate::call::Head;
 use crate::calls::OpenCall;
@@ -74,7 +75,14 @@ pub(crate) async fn exchange(
     let reading = tokio::spawn({
         let (state, outbox, inbox) = (Arc::clone(&state), Arc::clone(&outbox), Arc::clone(&inbox));
         async move {
-            if read(messages, keeps_credit, &outbox, &inbox).await.is_err() {
+            if let Err(status) = read(messages, keeps_credit, &outbox, &inbox).await {
+                let (command, request_id) = (&*state.head.command, &*state.head.request_id);
+                match status.code() {
+                    Code::InvalidArgument => {
+                        warn!(command, request_id, "the caller broke the protocol")
+                    }
+                    code => debug!(command, request_id, "the stream was reset ({code})"),
+                }
                 inbox.abandon();
                 state.cancel();
             }

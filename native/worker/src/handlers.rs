@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
+use tracing::{error, warn};
 
 use crate::calls::Calls;
 use crate::inject;
@@ -77,6 +78,7 @@ impl Handlers {
     pub(crate) fn submit(self: &Arc<Self>, job: Job) -> bool {
         let mut state = self.lock();
         if state.queue.len() >= MAX_QUEUE || state.stopping {
+            warn!("a call is refused: {} wait for a thread", state.queue.len());
             return false;
         }
         state.queue.push_back(job);
@@ -160,7 +162,9 @@ impl Handlers {
         let ident = inject::current_thread(py);
         while let Some(job) = self.next(py, number) {
             // A failure of ours on one call must not cost the thread: the call's own guards answer.
-            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| job(py, ident)));
+            if std::panic::catch_unwind(AssertUnwindSafe(|| job(py, ident))).is_err() {
+                error!("the worker failed on a call; the panic stands on standard error");
+            }
         }
     }
 

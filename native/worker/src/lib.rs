@@ -8,7 +8,8 @@
 //! [`cancel`] stops a handler, [`errands`] is the thread that reaches into Python for the tokio
 //! thread. [`value`] turns MessagePack into Python objects and back, for Python's own transports
 //! too ([`msgpack`]). [`worker`] is what all of them share, [`process`] keeps it from outliving its
-//! parent, whom [`control`] lines reach, and [`server`] starts and stops it.
+//! parent, whom [`control`] lines reach and whose [`orders`] it obeys, and [`server`] starts and stops
+//! it. [`log`] and [`reports`] are what the worker tells of itself and of its calls.
 
 mod call;
 mod calls;
@@ -23,7 +24,9 @@ mod handlers;
 mod inbox;
 mod inject;
 mod lane;
+mod log;
 mod msgpack;
+mod orders;
 mod outbox;
 mod process;
 mod reports;
@@ -45,7 +48,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("version", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(process::claim_process, module)?)?;
     module.add_function(wrap_pyfunction!(control::tell_parent_py, module)?)?;
-    module.add_function(wrap_pyfunction!(context::current_request_id, module)?)?;
+    module.add_function(wrap_pyfunction!(log::set_log_level, module)?)?;
+    module.add_function(wrap_pyfunction!(context::current_call, module)?)?;
     module.add_function(wrap_pyfunction!(server::serve, module)?)?;
     module.add_function(wrap_pyfunction!(msgpack::pack, module)?)?;
     module.add_function(wrap_pyfunction!(msgpack::unpack, module)?)?;

@@ -8,6 +8,9 @@ use nix::sys::signal::{SigHandler, Signal, killpg, raise, signal};
 use nix::unistd::{Pid, dup2_stdin, getpgrp, getpid, setpgid};
 use pyo3::prelude::*;
 
+use crate::log;
+use crate::orders::Orders;
+
 /// The pipes to the parent, out of reach of user code.
 struct Pipes {
     /// The process that has them; a child it forks only borrows them.
@@ -50,6 +53,7 @@ pub(crate) fn claim_process(socket: Option<PathBuf>) -> PyResult<()> {
     ignore_interrupt()?;
     let _ = PIPES.set(Pipes { owner: getpid(), from_parent, to_parent, socket });
     wake_with_parents_death();
+    log::forward();
     // From now on: what is imported next may take its time, or for ever.
     std::thread::Builder::new().name("snakepit-parent".to_owned()).spawn(watch_parent)?;
     Ok(())
@@ -113,12 +117,13 @@ fn wait_for_parent_to_go() {
             std::thread::park();
         }
     };
-    let mut ignored = [0; 256];
+    let (mut orders, mut read) = (Orders::default(), [0; 256]);
     loop {
-        match pipe.read(&mut ignored) {
+        match pipe.read(&mut read) {
             Ok(0) => return,
+            Ok(size) => orders.feed(&read[..size]),
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return,
-            _ => {}
+            Err(_) => {}
         }
     }
 }

@@ -22,6 +22,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic::{Request, Status};
+use tracing::{debug, warn};
 
 use crate::calls::Calls;
 use crate::dispatcher::Dispatcher;
@@ -240,6 +241,7 @@ async fn run(
             _ = interrupted => {}
         }
         worker.draining.store(true, Ordering::Release);
+        debug!("told to stop, with {} calls under way", worker.calls.active());
         let _ = tokio::time::timeout(drain, worker.calls.until_idle()).await;
     };
     let orphaned = async {
@@ -260,7 +262,11 @@ async fn run(
 /// A connection of another user is closed unheard.
 fn is_own(stream: &io::Result<UnixStream>) -> bool {
     let peer = stream.as_ref().map(UnixStream::peer_cred);
-    matches!(peer, Ok(Ok(peer)) if peer.uid() == geteuid().as_raw())
+    let own = matches!(peer, Ok(Ok(peer)) if peer.uid() == geteuid().as_raw());
+    if !own {
+        warn!("a connection of another user is refused");
+    }
+    own
 }
 
 fn authorize(request: Request<()>, expected: Option<&str>) -> Result<Request<()>, Status> {
@@ -271,6 +277,7 @@ fn authorize(request: Request<()>, expected: Option<&str>) -> Result<Request<()>
     if given.is_some_and(|given| constant_time_eq(given, expected.as_bytes())) {
         Ok(request)
     } else {
+        warn!("a call is refused: the worker's token is missing or wrong");
         Err(Status::unauthenticated("the worker's token is missing or wrong"))
     }
 }

@@ -10,6 +10,8 @@ export const current = /** @type {AsyncLocalStorage<Call>} */ (new AsyncLocalSto
 /** One call in this worker, from its receipt to its last message. */
 export class Call {
   cancelled = false;
+  /** @type {number | undefined} when it was cancelled, as performance.now() has it */
+  cancelledAt;
   /** @type {AbortController | undefined} */
   #controller;
   /** @type {(() => void)[]} */
@@ -49,6 +51,7 @@ export class Call {
   cancel() {
     if (this.cancelled) return;
     this.cancelled = true;
+    this.cancelledAt = performance.now();
     this.#controller?.abort(new Cancelled());
     for (const callback of this.#onCancel) callback();
   }

@@ -4,6 +4,7 @@ import { Call, current } from "./call.js";
 import { Context } from "./context.js";
 import { describeError } from "./describe.js";
 import { Refusal } from "./errors.js";
+import { tellParent } from "./parent.js";
 import { endReports } from "./progress.js";
 import { Streaming, limited, misused } from "./streaming.js";
 import { executeRequest, sessionRequest, streamMessage } from "./wire/request.js";
@@ -148,6 +149,7 @@ export class Calls {
     job.run().then((last) => {
       if (!job.call.cancelled) this.#running -= 1;
       this.#over(job, last);
+      tellCancelled(job);
       this.#next();
     });
   }
@@ -197,6 +199,14 @@ export class Calls {
       return call.cancelled ? undefined : response.failure(describeError(error));
     }
   }
+}
+
+/** Of a cancelled call the parent hears how long its handler took to end. @param {Job} job */
+function tellCancelled({ call, streaming }) {
+  const { command, requestId, cancelledAt } = call;
+  if (cancelledAt === undefined) return;
+  const us = Math.round((performance.now() - cancelledAt) * 1000);
+  tellParent({ event: "cancelled", request_id: requestId, command, us, how: streaming ? "yield" : "finished" });
 }
 
 /** @param {Uint8Array} bytes */

@@ -14,7 +14,8 @@
 /**
  * What the server tells of itself.
  *
- * @typedef {{type: "unable", message: string} | {type: "drained"} | {type: "orphaned"}} News
+ * @typedef {{type: "unable", message: string} | {type: "drained"} | {type: "orphaned"}
+ *   | {type: "log_level", level: string}} News
  */
 /**
  * What the handlers' side tells.

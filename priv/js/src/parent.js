@@ -63,20 +63,31 @@ function openParent() {
   return 1;
 }
 
+/** A longer line of the parent is none of ours. */
+const LONGEST_ORDER = 256;
+
 /**
- * Calls `gone` when the parent has closed its end of standard input, which its death does too. Not
- * when this process was started by hand, from a terminal.
+ * Calls `gone` when the parent has closed its end of standard input, which its death does too, and
+ * `obey` with what it asks until then, a line each. Not when this process was started by hand, from
+ * a terminal.
  *
  * @param {() => void} gone
+ * @param {(order: string) => void} obey
  */
-export function watchParent(gone) {
+export function watchParent(gone, obey) {
   const kind = fstatSync(0);
   if (!kind.isFIFO() && !kind.isSocket()) return;
   const pipe = new Socket({ fd: 0, readable: true, writable: false });
   pipe.on("error", () => {});
   pipe.on("close", gone);
   pipe.on("end", () => pipe.destroy());
-  pipe.resume();
+  let rest = "";
+  pipe.setEncoding("latin1");
+  pipe.on("data", (/** @type {string} */ text) => {
+    const orders = (rest + text).split("\n");
+    rest = (orders.pop() ?? "").slice(0, LONGEST_ORDER);
+    for (const order of orders) obey(order);
+  });
 }
 
 /** What the parent would have cleared away: the socket, and with the last one its directory. @param {string} path */

@@ -8,7 +8,7 @@ import { Calls } from "./calls.js";
 import { stackOf } from "./describe.js";
 import { Dispatcher } from "./dispatcher.js";
 import { Link } from "./link.js";
-import { forwardConsole } from "./logs.js";
+import { forwardConsole, setLevel } from "./logs.js";
 import { importModules } from "./modules.js";
 import { HELP, UsageError, parse } from "./options.js";
 import { complain, endGroup } from "./parent.js";
@@ -59,6 +59,8 @@ async function serve(options) {
         return process.exit(1);
       case "orphaned":
         return farewell(calls, dispatcher);
+      case "log_level":
+        return setLevel(message.level);
       case "drained":
         return dispatcher.stop().then(() => process.exit(0));
       default:

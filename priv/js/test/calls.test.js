@@ -123,7 +123,7 @@ test("what is said on the console is told with its level and its call", async ()
   await worker.line((line) => line.includes("a part without end"));
   assert.deepEqual(
     worker.events.find((event) => event.level === "warning") ?? joined(worker.lines),
-    { event: "log", level: "warning", logger: "console", message: `warned: ${"x".repeat(10_000)}`, request_id: "r9" },
+    { event: "log", level: "warning", logger: "console", message: `warned: ${"x".repeat(10_000)}`, request_id: "r9", command: "say" },
   );
 });
 

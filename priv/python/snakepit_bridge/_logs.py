@@ -5,11 +5,16 @@ imports it. Then it works out of the box: what handlers log at level INFO and ab
 of Elixir's Logger, and ``logging.basicConfig`` only changes the level and the format. Whoever
 configures other handlers for the root logger gets those instead; what they print becomes plain log
 lines.
+
+A handler that logs without end costs neither itself nor Elixir much: what is beyond ``RATE`` is
+counted and dropped.
 """
 
 from __future__ import annotations
 
 import sys
+
+from ._budget import Budget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,21 +25,48 @@ if TYPE_CHECKING:
     from typing import Any
 
     Tell = Callable[[str], None]
-    RequestId = Callable[[], "str | None"]
+    CurrentCall = Callable[[], "tuple[str, str] | None"]
 
 #: A longer message is cut. Elixir cuts plain lines at the same length.
 MOST = 65_536
 
+#: So many records a second are passed on in the long run, and so many at once; of those below
+#: WARNING, and of the others.
+RATE = 1_000
 
-def forward(tell: Tell, request_id: RequestId) -> None:
+#: So many characters of a message count as much as a record.
+CHARACTERS = 1_000
+
+LEVELS = {"off": 1_000, "error": 40, "warning": 30, "info": 20, "debug": 10, "trace": 1}
+
+_handler: Handler | None = None
+_wanted: str | None = None
+
+
+def forward(tell: Tell, current_call: CurrentCall) -> None:
     """Has log records passed to ``tell`` as JSON, as soon as ``logging`` is imported.
 
-    ``request_id`` gives the id of the call in which it is called, or None.
+    ``current_call`` gives the id and the command of the call in which it is called, or None.
     """
     if "logging" in sys.modules:
-        _install(sys.modules["logging"], tell, request_id)
+        _install(sys.modules["logging"], tell, current_call)
     else:
-        sys.meta_path.insert(0, _Finder(lambda logging: _install(logging, tell, request_id)))
+        sys.meta_path.insert(0, _Finder(lambda logging: _install(logging, tell, current_call)))
+
+
+def set_level(name: str) -> None:
+    """The Elixir application wants records from this level on, of its own names: that becomes the
+    level of the root logger, and nothing below it is passed on."""
+    global _wanted
+    _wanted = name
+    if _handler is not None:
+        _set_level(sys.modules["logging"])
+
+
+def _set_level(logging: Any) -> None:
+    if _handler is not None and _wanted is not None:
+        _handler.setLevel(LEVELS[_wanted])
+        logging.root.setLevel(LEVELS[_wanted])
 
 
 class _Finder:
@@ -76,10 +108,12 @@ class _Loader:
         self._loaded(module)
 
 
-def _install(logging: Any, tell: Tell, request_id: RequestId) -> None:
-    handler = _make_handler(logging, tell, request_id)
+def _install(logging: Any, tell: Tell, current_call: CurrentCall) -> None:
+    global _handler
+    handler = _handler = _make_handler(logging, tell, current_call)
     logging.root.addHandler(handler)
     logging.root.setLevel(logging.INFO)
+    _set_level(logging)
     configure = logging.basicConfig
 
     def basic_config(**options: Any) -> None:
@@ -91,21 +125,51 @@ def _install(logging: Any, tell: Tell, request_id: RequestId) -> None:
                 # Level and logger are told beside the message.
                 options = {"format": "%(message)s", **options, "handlers": [handler]}
         configure(**options)
+        _set_level(logging)
 
     logging.basicConfig = basic_config
 
 
-def _make_handler(logging: Any, tell: Tell, request_id: RequestId) -> Handler:
+def _make_handler(logging: Any, tell: Tell, current_call: CurrentCall) -> Handler:
     import json
+    import threading
 
     class ElixirHandler(logging.Handler):  # type: ignore[misc]
-        """Makes a log record an event of Elixir's Logger."""
+        """Makes a log record an event of Elixir's Logger, unless there are too many."""
 
+        def __init__(self) -> None:
+            super().__init__()
+            # Many details are not to hide what went wrong.
+            self._details = Budget(RATE)
+            self._warnings = Budget(RATE)
+            self._dropped = 0
+
+        # Called with the handler's lock held.
         def emit(self, record: LogRecord) -> None:
+            budget = self._details if record.levelno < logging.WARNING else self._warnings
+            if not budget.take():
+                self._drop()
+                return
             try:
-                tell(json.dumps(self._event(record)))
+                event = self._event(record)
+                budget.spend(len(event["message"]) / CHARACTERS)
+                tell(json.dumps(event))
             except Exception:
                 self.handleError(record)
+
+        def flush(self) -> None:
+            """Tells how many records were dropped."""
+            with self.lock:
+                dropped, self._dropped = self._dropped, 0
+            if dropped:
+                tell(json.dumps({"event": "log_dropped", "count": dropped}))
+
+        def _drop(self) -> None:
+            self._dropped += 1
+            if self._dropped == 1:
+                telling = threading.Timer(1.0, self.flush)
+                telling.daemon = True
+                telling.start()
 
         def _event(self, record: LogRecord) -> dict[str, Any]:
             message = self.format(record)
@@ -117,9 +181,9 @@ def _make_handler(logging: Any, tell: Tell, request_id: RequestId) -> Handler:
                 "logger": record.name,
                 "message": message,
             }
-            call = request_id()
-            if call:
-                event["request_id"] = call
+            call = current_call()
+            if call is not None:
+                event["request_id"], event["command"] = call
             return event
 
     handler: Handler = ElixirHandler()

@@ -13,8 +13,13 @@ def claim_process(socket: str | None = None) -> None:
 def tell_parent(json: str) -> None:
     """Writes a control line, a JSON object with the key ``event``, to the parent process."""
 
-def current_request_id() -> str | None:
-    """The id of the call that the current thread runs. None elsewhere, and on the asyncio loop."""
+def current_call() -> tuple[str, str] | None:
+    """The id and the command of the call that the current thread runs. None elsewhere, and on the
+    asyncio loop."""
+
+def set_log_level(name: str) -> None:
+    """Sets from which level on what the transport itself has to say is told: "off", "error",
+    "warning", "info", "debug" or "trace"."""
 
 def pack(value: Any, root: str = "value") -> bytes:
     """Packs one value as MessagePack, as the contract has it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import monotonic
+from ._budget import Budget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,12 +32,11 @@ def forward(tell: Tell | None) -> None:
 class Reports:
     """What one call says of its progress."""
 
-    __slots__ = ("_budget", "_call", "_done", "_filled")
+    __slots__ = ("_budget", "_call", "_done")
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._budget = float(RATE)
-        self._filled = monotonic()
+        self._budget = Budget(RATE)
         self._done = False
 
     def report(self, fraction: float, message: str | None = None) -> None:
@@ -61,13 +60,7 @@ class Reports:
         )
 
     def _may_tell(self, fraction: float) -> bool:
-        """Takes one report from the budget, which fills with time."""
-        now = monotonic()
-        self._budget = min(RATE, self._budget + (now - self._filled) * RATE)
-        self._filled = now
-        if self._budget >= 1.0:
-            self._budget -= 1.0
-        elif self._done or fraction < 1.0:
+        if not self._budget.take() and (self._done or fraction < 1.0):
             return False
         # The end of the way is told in any case, once.
         self._done = self._done or fraction == 1.0

@@ -90,13 +90,16 @@ def _connect_output(transport: Transport) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True, write_through=False)
 
-    def request_id() -> str | None:
+    def current_call() -> tuple[str, str] | None:
         aio = sys.modules.get("snakepit_bridge._aio")
         call = None if aio is None else aio.current.get()
-        found: str | None = transport.current_request_id() if call is None else call.request_id
-        return found
+        return transport.current_call() if call is None else (call.request_id, call.command)
 
-    _logs.forward(transport.tell_parent, request_id)
+    level = os.environ.pop("SNAKEPIT_LOG_LEVEL", None)
+    if level in _logs.LEVELS:
+        _logs.set_level(level)
+        transport.set_log_level(level)
+    _logs.forward(transport.tell_parent, current_call)
     _progress.forward(transport.tell_parent)
 
 

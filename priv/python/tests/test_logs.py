@@ -11,7 +11,7 @@ PREAMBLE = """
 import sys
 from snakepit_bridge._logs import forward
 assert "logging" not in sys.modules
-forward(print, lambda: "call-1")
+forward(print, lambda: ("call-1", "train"))
 """
 
 
@@ -40,6 +40,7 @@ def test_a_record_is_an_event_with_level_logger_and_call(logged):
             "logger": "a.b",
             "message": "3 apples",
             "request_id": "call-1",
+            "command": "train",
         }
     ]
 
@@ -101,3 +102,51 @@ def test_a_record_that_cannot_be_formatted_harms_nobody(logged):
     events, errors = logged("import logging; logging.error('%d', 'x'); logging.error('next')")
     assert [event["message"] for event in events] == ["next"]
     assert "Logging error" in errors
+
+
+def test_the_application_sets_the_level_before_and_after_the_import(logged):
+    events, _ = logged(
+        "from snakepit_bridge._logs import set_level\n"
+        "set_level('warning')\n"
+        "import logging\n"
+        "logging.getLogger('own').setLevel(logging.DEBUG)\n"
+        "logging.info('1'); logging.warning('2'); logging.getLogger('own').debug('3')\n"
+        "set_level('trace'); logging.debug('4'); logging.log(2, '5')\n"
+        "set_level('off'); logging.critical('6')\n"
+    )
+    assert [event["message"] for event in events] == ["2", "4", "5"]
+
+
+def test_basic_config_does_not_overrule_the_application(logged):
+    events, _ = logged(
+        "from snakepit_bridge._logs import set_level\n"
+        "set_level('debug')\n"
+        "import logging\n"
+        "logging.basicConfig(level=logging.ERROR); logging.debug('fine')\n"
+    )
+    assert [event["message"] for event in events] == ["fine"]
+
+
+def test_of_too_many_records_the_rest_is_counted(logged):
+    events, _ = logged(
+        "import logging, time\n"
+        "for n in range(20_000): logging.info('detail %d', n)\n"
+        "logging.error('what went wrong')\n"
+        # The count comes by itself.
+        "time.sleep(1.5)\n"
+        "logging.info('later')\n"
+    )
+    details = [each for each in events if each.get("level") == "info"]
+    dropped = [each["count"] for each in events if each["event"] == "log_dropped"]
+    assert len(details) + sum(dropped) == 20_001
+    assert 1_000 <= len(details) < 5_000
+    assert "what went wrong" in [each.get("message") for each in events]
+    assert events[-1]["message"] == "later"
+
+
+def test_a_count_that_nobody_waited_for_is_told_at_the_end(logged):
+    events, _ = logged("import logging\nfor n in range(3_000): logging.info('x' * 10_000)")
+    kept = [each for each in events if each["event"] == "log"]
+    # Of long messages there are fewer.
+    assert 90 <= len(kept) < 1_000
+    assert events[-1] == {"event": "log_dropped", "count": 3_000 - len(kept)}

@@ -3,7 +3,7 @@ import json
 import pytest
 from support import make_call
 
-from snakepit_bridge import Context, _progress
+from snakepit_bridge import Context, _budget, _progress
 from snakepit_bridge._sessions import Sessions
 
 JOB = {"snakepit-job": "1"}
@@ -63,7 +63,7 @@ def test_messages_are_text_and_not_endless(told):
 
 def test_of_too_many_reports_some_are_dropped_but_never_the_last(told, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(_progress, "monotonic", lambda: now[0])
+    monkeypatch.setattr(_budget, "monotonic", lambda: now[0])
     monkeypatch.setattr(_progress, "RATE", 100)
     ctx = job()
     for n in range(1_000):

@@ -188,6 +188,7 @@ def test_all_output_goes_to_the_socket_that_is_named(start, output):
         "logger": "contract",
         "message": "noted",
         "request_id": "r5",
+        "command": "log",
     }
     client.worker.process.stdin.close()
     assert lines.get(timeout=LIMIT) is None

@@ -79,6 +79,7 @@ command("say", () => {
   console.error("an error on the console");
   process.stdout.write("plain text\n");
 });
+command("talk", ({ level, text }) => void console[level](text));
 command("spin", async ({ port }) => {
   await tell(port, "spinning");
   for (;;);

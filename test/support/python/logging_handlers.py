@@ -81,3 +81,27 @@ def print_together(threads: int, lines: int):
 def write_both():
     print("to stdout")
     sys.stderr.write("to stderr\n")
+
+
+@command
+def log_without_end(count: int):
+    for n in range(count):
+        logger.info("line %d", n)
+    logger.error("what went wrong")
+
+
+@command
+def print_without_end(lines: int, size: int):
+    """As fast as a process can write."""
+    some = (b"x" * (size - 1) + b"\n") * 1000
+    for _ in range(lines // 1000):
+        os.write(1, some)
+    print("the last line", flush=True)
+
+
+@command
+def print_and_end(lines: int):
+    for n in range(lines):
+        print("filler", n)
+    print("why it died", flush=True)
+    os._exit(3)

@@ -170,6 +170,7 @@ impl Peer {
             token: None,
             max_message_size: LIMIT,
             connect_timeout: Duration::from_secs(10),
+            worker_id: "peer".to_owned(),
         }
     }
 

@@ -16,13 +16,19 @@ const options = /** @type {import("./server.js").ServerOptions} */ (workerData);
 const server = new Server(options, port);
 let serving = false;
 
-watchParent(() => {
-  if (options.socket !== undefined) removeSocket(options.socket);
-  if (!serving) return endGroup();
-  setTimeout(endGroup, ORPHAN_GRACE);
-  server.cancelAll();
-  port.postMessage({ type: "orphaned" });
-});
+watchParent(
+  () => {
+    if (options.socket !== undefined) removeSocket(options.socket);
+    if (!serving) return endGroup();
+    setTimeout(endGroup, ORPHAN_GRACE);
+    server.cancelAll();
+    port.postMessage({ type: "orphaned" });
+  },
+  (order) => {
+    const [kind, level] = order.split(" ");
+    if (kind === "log_level") port.postMessage({ type: "log_level", level });
+  },
+);
 
 port.on("message", (/** @type {Message} */ message) => {
   switch (message.type) {

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
         def tell_parent(self, json: str) -> None:
             """Writes a control line, a JSON object with the key ``event``."""
 
-        def current_request_id(self) -> str | None:
-            """The id of the call that the current thread runs."""
+        def current_call(self) -> tuple[str, str] | None:
+            """The id and the command of the call that the current thread runs."""
+
+        def set_log_level(self, name: str) -> None:
+            """From this level on what the transport itself has to say is told."""
 
         def serve(self, dispatcher: Dispatcher, config: dict[str, Any]) -> int | None:
             """Serves until it is told to stop. Returns the exit status, None for 0."""

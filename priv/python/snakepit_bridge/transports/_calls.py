@@ -35,8 +35,10 @@ class Call:
     """One call: what its handler's context sees of it, and the one place where it is cancelled."""
 
     __slots__ = (
+        "_began",
         "_calls",
         "_cancelled",
+        "_cancelled_at",
         "_handle",
         "_holds",
         "_ident",
@@ -77,7 +79,9 @@ class Call:
         self._ident = 0
         self._runner: AsyncRunner | None = None
         self._handle: AsyncCall | None = None
+        self._began = False
         self._cancelled = False
+        self._cancelled_at = 0.0
         # The handler knows that it is cancelled; from then on its clean-up is left in peace.
         self._told = False
         # It knows by an exception that was raised in it, wherever it stood.
@@ -117,6 +121,7 @@ class Call:
                 self._state = _OVER
                 return False
             self._state = _ON_THREAD
+            self._began = True
             self._ident = get_ident()
             return True
 
@@ -125,6 +130,7 @@ class Call:
         with self._lock:
             if self._state == _WAITING:
                 self._state = _ON_LOOP
+                self._began = True
                 self._runner, self._handle = runner, handle
             cancelled = self._cancelled
         if cancelled:
@@ -143,8 +149,11 @@ class Call:
                 self._stuck = False
                 self._calls.stuck.discard(self)
             told, self._reports_over = self._reports_over, True
-        if not told:
-            end_reports(self.request_id, self.metadata)
+        if told:
+            return
+        end_reports(self.request_id, self.metadata)
+        if self._cancelled and self._began:
+            self._report_cancelled()
 
     def cancel(self) -> None:
         """Stops the call; its peer waits for nothing any more. Does not block."""
@@ -152,6 +161,7 @@ class Call:
             if self._cancelled:
                 return
             self._cancelled = True
+            self._cancelled_at = monotonic()
             if self._state == _ON_THREAD:
                 self._stuck = True
                 self._calls.stuck.add(self)
@@ -162,6 +172,17 @@ class Call:
                 return
         self._calls.on_thread_given_up()
         self._stop_after(grace)
+
+    def _report_cancelled(self) -> None:
+        """Tells how long the handler took to end, and how it heard that it is cancelled."""
+        event = {
+            "event": "cancelled",
+            "request_id": self.request_id,
+            "command": self.command,
+            "us": int((monotonic() - self._cancelled_at) * 1_000_000),
+            "how": "raised" if self._interrupted else "yield" if self._told else "finished",
+        }
+        self._calls.tell_soon(event)
 
     def hold(self) -> None:
         """Keeps the call among those that run, until a ``release`` more."""
@@ -267,6 +288,10 @@ class Calls:
                 return True
             self._awaiting_idle.append(waiter)
         return waiter.acquire(timeout=timeout)
+
+    def tell_soon(self, event: dict[str, Any]) -> None:
+        """Tells the parent of a call, without waiting for it."""
+        self._process.tell_soon(event)
 
     def cancel_all(self) -> None:
         with self._lock:

@@ -17,7 +17,7 @@ from ..grpc import snakepit_pb2_grpc as stubs
 from ._engine import Engine
 from ._process import Process
 from ._service import Bridge
-from ._serving import Serving, current_request_id
+from ._serving import Serving, current_call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,8 +47,11 @@ class GrpcioTransport:
     def tell_parent(self, json: str) -> None:
         self._process.tell_parent(json)
 
-    def current_request_id(self) -> str | None:
-        return current_request_id()
+    def current_call(self) -> tuple[str, str] | None:
+        return current_call()
+
+    def set_log_level(self, name: str) -> None:
+        pass  # what it has to say is no detail
 
     def serve(self, dispatcher: Dispatcher, config: dict[str, Any]) -> int:
         engine = Engine(dispatcher, self._process, config, "grpcio")

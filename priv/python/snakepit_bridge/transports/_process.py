@@ -11,10 +11,13 @@ from contextlib import suppress
 from threading import Thread
 from time import sleep
 
+from ._herald import Herald
+from ._orders import follow
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 #: So much at a time is written to a pipe without anything of another writer in between.
 PIECE = 4096 - 3
@@ -37,12 +40,13 @@ class Process:
         self._farewell_lock = allocate_lock()
         self._farewell: Callable[[], None] | None = None
         self._gone = False
+        self._herald = Herald(self.tell_parent)
 
     def claim(self, socket: str | None = None) -> None:
         """For a worker that is called over a socket: control lines and text go to the standard
-        output, and its input says by its end that the parent has gone."""
+        output; what the parent asks comes on its input, of which the end says that it has gone."""
         from_parent, self._to_parent = os.dup(0), os.dup(1)
-        self._claimed(from_parent, socket)
+        self._claimed(from_parent, socket, follow)
 
     def claim_frames(self) -> tuple[int, int]:
         """For a worker that is called over its standard input and output, which are taken aside:
@@ -52,10 +56,10 @@ class Process:
         _connect_output(output)
         self._to_parent = os.dup(1)
         # Like a socket of our own, it is cleared away when the parent has gone.
-        self._claimed(from_parent, output)
+        self._claimed(from_parent, output, _until_hung_up)
         return from_parent, frames
 
-    def _claimed(self, from_parent: int, socket: str | None) -> None:
+    def _claimed(self, from_parent: int, socket: str | None, watch: Callable[[int], None]) -> None:
         self.has_parent = True
         self._socket = socket
         with suppress(OSError):  # refused for a session leader, which leads its own group already
@@ -69,9 +73,8 @@ class Process:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forked)
         # From now on: what is imported next may take its time, or for ever.
-        Thread(
-            target=self._watch_parent, args=(from_parent,), name="snakepit-parent", daemon=True
-        ).start()
+        args = (watch, from_parent)
+        Thread(target=self._watch_parent, args=args, name="snakepit-parent", daemon=True).start()
 
     def tell_parent(self, json: str) -> None:
         """Writes a control line, which begins with the byte 0x1e.
@@ -94,6 +97,11 @@ class Process:
         from json import dumps
 
         self.tell_parent(dumps({"event": "ready", "os_pid": os.getpid(), "address": address}))
+
+    def tell_soon(self, event: dict[str, Any]) -> None:
+        """Tells the parent, if there is one, without waiting for it."""
+        if self.has_parent:
+            self._herald.tell(event)
 
     def warn(self, message: str, request_id: str) -> None:
         """Has a warning of the worker's own appear in the log."""
@@ -128,8 +136,8 @@ class Process:
         # In a child nobody may be left to give the lock back.
         self._writing = allocate_lock()
 
-    def _watch_parent(self, from_parent: int) -> None:
-        _until_hung_up(from_parent)
+    def _watch_parent(self, watch: Callable[[int], None], from_parent: int) -> None:
+        watch(from_parent)
         self._remove_socket()
         with self._farewell_lock:
             self._gone = True

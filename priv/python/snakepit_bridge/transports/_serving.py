@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from threading import Thread
 
-from ._threads import current_request_id
+from ._threads import current_call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._engine import Engine
     from ._process import Process
 
-__all__ = ["Serving", "current_request_id"]
+__all__ = ["Serving", "current_call"]
 
 #: After the parent has gone, the handlers have so long to clean up, and the stop hooks the rest.
 ORPHAN_FAREWELL = 0.5

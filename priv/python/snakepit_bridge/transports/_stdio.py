@@ -10,8 +10,9 @@ from threading import Thread
 from ._engine import Engine
 from ._failure import Refused, detail_of, too_large
 from ._frames import FrameReader, FrameWriter, FramingLost, JsonFormat, MsgpackFormat
+from ._orders import set_log_level
 from ._process import Process
-from ._serving import Serving, current_request_id
+from ._serving import Serving, current_call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ class StdioTransport:
     def tell_parent(self, json: str) -> None:
         self._process.tell_parent(json)
 
-    def current_request_id(self) -> str | None:
-        return current_request_id()
+    def current_call(self) -> tuple[str, str] | None:
+        return current_call()
+
+    def set_log_level(self, name: str) -> None:
+        pass  # what it has to say is no detail
 
     def serve(self, dispatcher: Dispatcher, config: dict[str, Any]) -> int:
         engine = Engine(dispatcher, self._process, config, self._name)
@@ -96,6 +100,8 @@ class Desk:
             self._cancel(id)
         elif kind == "health":
             self._send(id, self._format.success(id, self._engine.health()))
+        elif kind == "log_level":
+            self._set_log_level(id, message.get("level"))
         else:
             self._refuse(id, f"a frame of unknown type {kind!r}")
 
@@ -142,6 +148,12 @@ class Desk:
             call = self._running.pop(id, None)
         if call is not None:
             call.cancel()
+
+    def _set_log_level(self, id: int, name: object) -> None:
+        if isinstance(name, str) and set_log_level(name):
+            self._send(id, self._format.success(id, {}))
+        else:
+            self._refuse(id, f"there is no log level {name!r}")
 
     def _refuse(self, id: int, problem: str) -> None:
         detail = detail_of(Refused("protocol", problem), self._engine.dispatcher)

@@ -168,7 +168,8 @@ class Threads:
                 self._coming -= 1
 
 
-def current_request_id() -> str | None:
-    """The id of the call that the current thread runs; None elsewhere, and on the asyncio loop."""
+def current_call() -> tuple[str, str] | None:
+    """The id and the command of the call that the current thread runs; None elsewhere, and on the
+    asyncio loop."""
     call = running.get(get_ident())
-    return None if call is None else call.request_id
+    return None if call is None else (call.request_id, call.command)
