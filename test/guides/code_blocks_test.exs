@@ -5,6 +5,7 @@ defmodule Snakepit.GuidesTest do
   | a block marked | is |
   |---|---|
   | `python` | a file: its first line names it, `# python/NAME.py` or `# priv/python/NAME.py`. It is written there, over the one that was there before, and the pool starts again |
+  | `python` with the first line `# python/test_NAME.py` | a test, which pytest runs |
   | `elixir` with the first line `# config/NAME.exs` | configuration of the application, which starts again with it |
   | `elixir` with the first line `# mix.exs` | a part of that module; its `deps/0` is called |
   | `elixir` with the first line `# lib/my_app/application.ex` | a module of that name, which is started |

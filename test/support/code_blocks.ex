@@ -77,7 +77,10 @@ defmodule Snakepit.Test.CodeBlocks do
         path = Path.join(directory, name <> ".py")
         File.mkdir_p!(Path.dirname(path))
         File.write!(path, block.code)
-        serve(state, directory, String.replace(name, "/", "."))
+
+        if String.starts_with?(name, "test_"),
+          do: pytest(path, state),
+          else: serve(state, directory, String.replace(name, "/", "."))
 
       nil ->
         flunk("#{place(block, state)}: the first line names no file: # python/NAME.py")
@@ -121,6 +124,13 @@ defmodule Snakepit.Test.CodeBlocks do
   end
 
   defp step(_not_to_be_run, state), do: state
+
+  defp pytest(path, state) do
+    python = Path.expand(".venv/bin/python")
+    {output, status} = System.cmd(python, ["-m", "pytest", "-q", path], stderr_to_stdout: true)
+    assert status == 0, output
+    state
+  end
 
   defp serve(%{modules: :configured} = state, _directory, _module) do
     restart()

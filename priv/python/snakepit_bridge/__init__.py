@@ -31,6 +31,7 @@ from ._decorators import (
 from ._exceptions import (
     Cancelled,
     EncodingError,
+    InputFailed,
     InvalidArguments,
     SessionNotFound,
     SnakepitError,
@@ -45,6 +46,7 @@ __all__ = [
     "Context",
     "EncodingError",
     "Final",
+    "InputFailed",
     "InvalidArguments",
     "SessionNotFound",
     "SnakepitError",
