@@ -70,6 +70,10 @@ defmodule Snakepit.Log do
   def level(source) when source in [:client, :worker], do: Map.fetch!(settings(), source)
 
   @doc false
+  @spec schema() :: Schema.t()
+  def schema, do: @options
+
+  @doc false
   # Whether the lines of calls are made.
   @spec calls?() :: boolean()
   def calls?, do: settings().client in [:debug, :trace]

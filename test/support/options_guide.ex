@@ -4,7 +4,7 @@ defmodule Snakepit.Test.OptionsGuide do
   between two comments that name its schema.
   """
 
-  alias Snakepit.{Config, Endpoint, Jobs, Request, Schema}
+  alias Snakepit.{Config, Endpoint, Jobs, Log, Request, Schema}
 
   @table ~r/<!-- options (\w+) -->\n.*?<!-- \/options -->/s
 
@@ -26,13 +26,14 @@ defmodule Snakepit.Test.OptionsGuide do
   All schemas.
   """
   def all do
-    ~w(pool python javascript health recycle call endpoint) ++
+    ~w(pool python javascript health recycle call endpoint log) ++
       ~w(service submit result watch pages batch)
   end
 
   defp schema("pool"), do: Config.Options.pool()
   defp schema("call"), do: Request.schema()
   defp schema("endpoint"), do: Endpoint.Options.schema()
+  defp schema("log"), do: Log.schema()
 
   defp schema(name) when name in ~w(python javascript health recycle),
     do: Config.Options.nested(String.to_existing_atom(name))
