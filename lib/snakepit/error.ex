@@ -189,6 +189,18 @@ defmodule Snakepit.Error do
 
   def exception(fields) when is_list(fields), do: struct!(__MODULE__, fields)
 
+  @doc false
+  # The error of a call says which call, whoever made it.
+  @spec about(t(), Snakepit.Request.t(), String.t() | nil) :: t()
+  def about(%__MODULE__{} = error, request, worker_id) do
+    %{
+      error
+      | command: error.command || request.command,
+        request_id: error.request_id || request.request_id,
+        worker_id: error.worker_id || worker_id
+    }
+  end
+
   defp subject(%{command: nil}), do: "The call"
   defp subject(%{command: command}), do: "The command #{inspect(command)}"
 

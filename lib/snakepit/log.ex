@@ -33,8 +33,13 @@ defmodule Snakepit.Log do
       Snakepit.Log.put_level(:client, :debug)
       Snakepit.Log.put_level(:worker, :debug)
 
-  From `:debug` on `:client` has a line for each call, with how long it took and how it ended. Elixir's
-  Logger has a level of its own, below which it shows nothing; `:trace` is `:debug` there.
+  From `:info` on `:client` has a line for each call that fails, from `:debug` on for every call, with how
+  long it took and how it ended. Elixir's Logger has a level of its own, below which it shows
+  nothing; `:trace` is `:debug` there.
+
+  What a call was made with stands nowhere in the log, and neither does what Python says of an error,
+  which may repeat it. With `arguments: true` the lines of calls have the arguments, cut. What handlers
+  log and print is theirs.
 
   The level `:worker` becomes that of Python's root logger, in all workers of all pools that run and
   in those that start later. A logger that has been given a level of its own in Python keeps
@@ -74,9 +79,10 @@ defmodule Snakepit.Log do
   def schema, do: @options
 
   @doc false
-  # Whether the lines of calls are made.
-  @spec calls?() :: boolean()
-  def calls?, do: settings().client in [:debug, :trace]
+  # Whether Snakepit itself logs at that level.
+  @spec tells?(:info | :debug) :: boolean()
+  def tells?(:info), do: settings().client in [:info, :debug, :trace]
+  def tells?(:debug), do: settings().client in [:debug, :trace]
 
   @doc false
   @spec arguments?() :: boolean()

@@ -185,9 +185,14 @@ defmodule Snakepit.Pool do
     Telemetry.execute(pool, request, fn ->
       with :ok <- known(pool, request),
            do: call(pool, target, request, @repeats),
-           else: (error -> {error, nil})
+           else: (error -> {named(error, request, nil), nil})
     end)
   end
+
+  defp named({:error, %Error{} = error}, request, worker_id),
+    do: {:error, Error.about(error, request, worker_id)}
+
+  defp named(result, _request, _worker_id), do: result
 
   defp call(pool, target, request, repeats) do
     case call_once(pool, target, request) do
@@ -213,7 +218,7 @@ defmodule Snakepit.Pool do
           request = on_lease(request)
           run = fn -> Channel.execute(channel, request) end
           result = Telemetry.request(pool, request, channel.worker_id, false, run)
-          {Lease.note(result, lease), channel.worker_id}
+          {result |> named(request, channel.worker_id) |> Lease.note(lease), channel.worker_id}
         after
           Lease.release(lease)
         end
@@ -245,7 +250,7 @@ defmodule Snakepit.Pool do
         request = on_lease(request)
         run = fn -> run.(lease.channel, request) end
         result = Telemetry.request(pool, request, lease.channel.worker_id, true, run)
-        Lease.note(result, lease)
+        result |> named(request, lease.channel.worker_id) |> Lease.note(lease)
       catch
         kind, reason ->
           Streams.finish(span, {:raised, kind, reason, __STACKTRACE__})
@@ -271,6 +276,7 @@ defmodule Snakepit.Pool do
       {:ok, lease, span, %{request | span: span}}
     else
       error ->
+        error = named(error, request, nil)
         Streams.finish(span, {:returned, error})
         error
     end
@@ -313,6 +319,7 @@ defmodule Snakepit.Pool do
           {:ok, lease, span, stream}
 
         {:error, _reason} = error ->
+          error = named(error, request, lease.channel.worker_id)
           Streams.finish(span, {:returned, error})
           Lease.release(lease)
           Lease.note(error, lease)

@@ -41,6 +41,8 @@ defmodule Snakepit.Request do
 
   alias Snakepit.{Error, Schema}
 
+  # What it is called with is to stand in no crash report.
+  @derive {Inspect, except: [:args, :metadata]}
   @enforce_keys [:command, :args]
   defstruct [:command, :args, :started_at, :on_lease, :span] ++
               for({key, spec} <- @options, do: {key, spec[:default]})
@@ -90,12 +92,12 @@ defmodule Snakepit.Request do
     {:ok, opts |> put(request) |> put_id()}
   end
 
-  def new(command, _args, _opts) when not is_binary(command) do
-    invalid("expected the command to be a string, got: #{inspect(command)}", nil)
+  def new(command, _args, opts) when not is_binary(command) do
+    invalid("expected the command to be a string, got: #{inspect(command)}", nil, opts)
   end
 
-  def new(command, args, _opts) do
-    invalid("expected the arguments to be a map, got: #{inspect(args, limit: 5)}", command)
+  def new(command, args, opts) do
+    invalid("expected the arguments to be a map, got: #{inspect(args, limit: 5)}", command, opts)
   end
 
   # Unique in this VM and, by the time of its start, between VMs.
@@ -151,7 +153,9 @@ defmodule Snakepit.Request do
           "Snakepit call: expected options, a timeout in milliseconds or :infinity, got #{inspect(other)}"
   end
 
-  defp invalid(message, command) do
-    {:error, %Error{kind: :invalid_arguments, message: message, command: command}}
+  defp invalid(message, command, opts) do
+    id = if Keyword.keyword?(opts), do: opts[:request_id]
+    error = %Error{kind: :invalid_arguments, message: message, command: command, request_id: id}
+    {:error, error}
   end
 end

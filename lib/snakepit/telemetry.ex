@@ -35,7 +35,7 @@ defmodule Snakepit.Telemetry do
 
   require Logger
 
-  alias Snakepit.{Error, Request}
+  alias Snakepit.{Error, Log, Request}
   alias Snakepit.Metrics.Recorder
   alias Snakepit.Pool.{Shared, Streams}
   alias Snakepit.Status.Errors
@@ -101,6 +101,7 @@ defmodule Snakepit.Telemetry do
       kind, reason ->
         duration = System.monotonic_time() - started
         Recorder.call(pool.config.name, request.command, :raised, duration)
+        if Log.tells?(:info), do: log(pool, request, nil, {:raised, kind, reason}, duration)
         raised = %{kind: kind, reason: reason, stacktrace: __STACKTRACE__}
         metadata = Map.merge(metadata(pool, request), raised)
         emit([:execute, :exception], %{duration: duration}, metadata)
@@ -110,9 +111,15 @@ defmodule Snakepit.Telemetry do
         duration = System.monotonic_time() - started
         Recorder.call(pool.config.name, request.command, outcome(result), duration)
         if attached?(), do: executed(pool, request, worker_id, result, duration)
+        if Log.tells?(:info), do: log(pool, request, worker_id, {:returned, result}, duration)
         with {:error, reason} <- result, do: failed(pool, request, worker_id, reason)
         result
     end
+  end
+
+  defp log(pool, request, worker_id, ending, duration) do
+    metadata = %{metadata(pool, request) | worker_id: worker_id}
+    Log.Calls.ended(metadata, request.args, ending, duration)
   end
 
   defp executed(pool, request, worker_id, result, duration) do
@@ -177,10 +184,12 @@ defmodule Snakepit.Telemetry do
 
     case ending do
       {:returned, result} ->
+        Log.Calls.ended(metadata, stream.args, ending, duration)
         with {:error, reason} <- result, do: record(reason, metadata)
         emit([:stream, :stop], measurements, Map.merge(metadata, returned(result)))
 
       {:raised, kind, reason, stacktrace} ->
+        Log.Calls.ended(metadata, stream.args, {:raised, kind, reason}, duration)
         raised = %{kind: kind, reason: reason, stacktrace: stacktrace}
         emit([:stream, :exception], measurements, Map.merge(metadata, raised))
     end

@@ -24,9 +24,9 @@ defmodule Snakepit.GRPC.LazyStream do
     with {:ok, pool} <- Pool.fetch_or_start(request.pool),
          {:ok, lease, span, stream} <-
            Pool.open_stream(pool, request, &StreamCall.open(Channel.grpc(&1.channel), &2)) do
-      %{lease: lease, span: span, stream: stream, rest: [], given: 0, held: nil}
+      %{request: request, lease: lease, span: span, stream: stream, rest: [], given: 0, held: nil}
     else
-      {:error, reason} -> raise Error, reason
+      {:error, reason} -> raise Error.about(Error.exception(reason), request, nil)
     end
   end
 
@@ -76,10 +76,10 @@ defmodule Snakepit.GRPC.LazyStream do
   end
 
   @spec fail(map(), Error.reason()) :: no_return()
-  defp fail(%{lease: lease, span: span}, reason) do
+  defp fail(%{lease: lease, span: span, request: request}, reason) do
     Lease.note({:error, reason}, lease)
     Streams.finish(span, {:returned, {:error, reason}})
-    raise Error, reason
+    raise Error.about(Error.exception(reason), request, lease.channel.worker_id)
   end
 
   defp close(%{lease: lease, span: span, stream: stream}) do

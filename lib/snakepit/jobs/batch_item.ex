@@ -15,6 +15,8 @@ defmodule Snakepit.Jobs.BatchItem do
   }
 
   @enforce_keys [:number]
+  # What it is called with is nobody else's.
+  @derive {Inspect, except: [:args]}
   defstruct [:number, :client_request_id, :command, :args, :options]
 
   @type t :: %__MODULE__{}

@@ -5,6 +5,8 @@ defmodule Snakepit.Jobs.Schedule do
 
   alias Snakepit.Jobs.{Job, Server}
 
+  # What jobs are called with is to stand in no crash report.
+  @derive {Inspect, only: [:limit, :most_queued, :suspect]}
   @enforce_keys [:limit, :most_queued]
   defstruct [
     :limit,

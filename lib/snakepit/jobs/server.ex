@@ -143,6 +143,13 @@ defmodule Snakepit.Jobs.Server do
   def handle_info(:retain, state), do: {:noreply, retain(%{state | retention_timer: nil})}
   def handle_info(_late, state), do: {:noreply, state}
 
+  # In the report of a crash, where nobody is to read what jobs are called with.
+  @impl true
+  def format_status(%{message: {:submit, order}} = status),
+    do: %{status | message: {:submit, Map.delete(order, :args)}}
+
+  def format_status(status), do: status
+
   # Queued jobs will not run; the others may finish. Who still waits then sees this process end.
   @impl true
   def terminate(_reason, state) do

@@ -5,15 +5,15 @@ defmodule Snakepit.Pool.Streams do
   # A row is `{slot, token, id, stream}`. A caller that was killed leaves its row behind; the pool's
   # server, which frees its slots, ends the span in its name.
 
-  alias Snakepit.{Error, Request, Telemetry}
+  alias Snakepit.{Error, Log, Request, Telemetry}
   alias Snakepit.Adapter.Connection
   alias Snakepit.GRPC.Native
   alias Snakepit.Pool.{Lease, Shared, Slots}
 
   @enforce_keys [:id, :shape, :pid, :metadata, :started]
-  defstruct [:id, :shape, :pid, :metadata, :started, :table, :place, :gauge, :counted]
+  defstruct [:id, :shape, :pid, :metadata, :started, :args, :table, :place, :gauge, :counted]
 
-  # `gauge` is nil until the stream has a worker. An adapter that makes its calls itself has its chunks
+  # `args` are kept only for the log, when they may stand there. `gauge` is nil until the stream has a worker. An adapter that makes its calls itself has its chunks
   # counted here.
   @type t :: %__MODULE__{
           id: pos_integer(),
@@ -21,6 +21,7 @@ defmodule Snakepit.Pool.Streams do
           pid: pid(),
           metadata: Telemetry.metadata(),
           started: integer(),
+          args: map() | nil,
           table: :ets.table() | nil,
           place: {Slots.slot(), Slots.token()} | nil,
           gauge: Native.gauge() | nil,
@@ -44,7 +45,8 @@ defmodule Snakepit.Pool.Streams do
       shape: shape,
       pid: self(),
       metadata: pool |> Telemetry.metadata(request) |> Map.put(:shape, shape),
-      started: System.monotonic_time()
+      started: System.monotonic_time(),
+      args: if(Log.arguments?(), do: request.args)
     }
 
     Telemetry.stream_started(stream)

@@ -5,8 +5,9 @@ import logging
 import os
 import sys
 import threading
+import time
 
-from snakepit_bridge import command
+from snakepit_bridge import command, stream
 
 if "LOG_FORMAT" in os.environ:
     logging.basicConfig(level=logging.DEBUG, format=os.environ["LOG_FORMAT"])
@@ -105,3 +106,36 @@ def print_and_end(lines: int):
         print("filler", n)
     print("why it died", flush=True)
     os._exit(3)
+
+
+@command
+def refuses(card: int):
+    """Whoever calls it with a text gets an error that repeats it."""
+
+
+@command
+def fails_with(card: str):
+    raise ValueError(f"no such card: {card}")
+
+
+@command
+def waits_with(card: str):
+    while True:
+        time.sleep(0.01)
+
+
+@command
+def ends_with(card: str):
+    os._exit(3)
+
+
+@command
+def cannot_send(card: str):
+    return {"card": {card: object()}}
+
+
+@stream
+def pays(card: str):
+    for _ in range(3):
+        yield {"paid": True}
+    raise ValueError(f"no such card: {card}")
