@@ -47,7 +47,8 @@ defmodule Snakepit.Test.PoolHelper do
   end
 
   def worker_ready(pool, index) do
-    send(pool.server, {:worker, index, self(), {:ready, {:channel, index}, %{started_at: index}}})
+    now = DateTime.utc_now()
+    send(pool.server, {:worker, index, self(), {:ready, {:channel, index}, %{started_at: now}}})
     settle(pool)
   end
 

@@ -198,7 +198,10 @@ defmodule Snakepit.Pool.LeaseTest do
 
       worker =
         in_process(fn ->
-          send(pool.server, {:worker, 0, self(), {:ready, :channel, %{started_at: 0}}})
+          send(
+            pool.server,
+            {:worker, 0, self(), {:ready, :channel, %{started_at: DateTime.utc_now()}}}
+          )
         end)
 
       assert_receive {^worker, _sent}
