@@ -10,7 +10,7 @@ defmodule Snakepit.Worker.Link do
   alias Snakepit.Worker.{Address, Channel, CommandLine, Crash, Directory, OsProcess, Output}
 
   # `refusal` is why the latest question to a program that is not ready yet was not answered.
-  defstruct [:id, :config, :process, :address, :channel, :sink, :refusal, output: Output.new()]
+  defstruct [:id, :config, :process, :address, :channel, :sink, :refusal, :output]
 
   @type t :: %__MODULE__{
           id: String.t(),
@@ -36,12 +36,18 @@ defmodule Snakepit.Worker.Link do
   @paths 100_000
 
   @doc """
+  Before the first start.
+  """
+  @spec new(String.t(), Snakepit.Config.t()) :: t()
+  def new(id, config), do: %__MODULE__{id: id, config: config, output: Output.new()}
+
+  @doc """
   Starts the program for the `start`th time.
   """
   @spec open(Shared.t(), Slots.worker(), String.t(), non_neg_integer()) ::
           {:ok, t()} | {:error, Error.t()}
   def open(%Shared{config: config} = pool, index, id, start) do
-    link = %__MODULE__{id: id, config: config}
+    link = new(id, config)
 
     with :ok <- library(config.protocol) do
       case config.protocol do

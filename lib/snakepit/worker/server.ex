@@ -55,7 +55,7 @@ defmodule Snakepit.Worker.Server do
     with {:ok, pool} <- Shared.fetch(config.name) do
       id = Shared.worker_id(config, index)
       Logger.metadata(worker_id: id)
-      link = %Link{id: id, config: config}
+      link = Link.new(id, config)
       {:ok, %__MODULE__{pool: pool, index: index, id: id, link: link}, {:continue, :start}}
     else
       {:error, reason} -> {:stop, reason}
@@ -318,7 +318,7 @@ defmodule Snakepit.Worker.Server do
 
   defp discard(state) do
     Link.discard(state.link)
-    link = %Link{id: state.id, config: state.pool.config}
+    link = Link.new(state.id, state.pool.config)
     %{cancel_timer(state) | link: link, health_ref: nil}
   end
 

@@ -1,7 +1,7 @@
 defmodule Snakepit.Worker.OutputTest do
   use ExUnit.Case, async: true
 
-  alias Snakepit.Worker.Output
+  alias Snakepit.Worker.{Link, Output}
 
   defp feed(parts) do
     Enum.flat_map_reduce(parts, Output.new(), &Output.feed(&2, &1))
@@ -88,5 +88,10 @@ defmodule Snakepit.Worker.OutputTest do
     assert length(lines) == 20
     assert List.last(lines) == "half"
     assert hd(lines) == "line 12"
+  end
+
+  test "a worker that was just started may write, whatever time the VM had that compiled this" do
+    link = Link.new("w-1", Snakepit.Config.new!([]))
+    assert {[text: "a line"], _output} = Output.read(link.output, "a line\n")
   end
 end
