@@ -47,8 +47,12 @@ defmodule Snakepit.Test.PoolHelper do
   end
 
   def worker_ready(pool, index) do
-    now = DateTime.utc_now()
-    send(pool.server, {:worker, index, self(), {:ready, {:channel, index}, %{started_at: now}}})
+    send(
+      pool.server,
+      {:worker, index, self(),
+       {:ready, {:channel, index}, %{started_at: DateTime.from_unix!(index)}}}
+    )
+
     settle(pool)
   end
 

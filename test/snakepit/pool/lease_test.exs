@@ -200,7 +200,7 @@ defmodule Snakepit.Pool.LeaseTest do
         in_process(fn ->
           send(
             pool.server,
-            {:worker, 0, self(), {:ready, :channel, %{started_at: DateTime.utc_now()}}}
+            {:worker, 0, self(), {:ready, :channel, %{started_at: DateTime.from_unix!(0)}}}
           )
         end)
 
