@@ -31,7 +31,6 @@ defmodule Snakepit.Test.OptionsGuide do
   end
 
   defp schema("pool"), do: Config.Options.pool()
-  defp schema("log"), do: Log.schema()
   defp schema("call"), do: Request.schema()
   defp schema("endpoint"), do: Endpoint.Options.schema()
   defp schema("log"), do: Log.schema()
