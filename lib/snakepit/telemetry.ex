@@ -24,8 +24,9 @@ defmodule Snakepit.Telemetry do
     * `stalls` is how often the consumer held the producer up, and `stalled` for how long altogether:
       the window was full, and Python not asked for its next chunk
     * `why` a call was cancelled is `:halted`, `:raised`, `:caller_down`, `:cancelled`, `:worker_timeout`,
-      `:chunk_timeout`, `:job_canceled`, or the kind of an error; `how` its handler ended is the word of
-      the worker, if it has one
+      `:chunk_timeout`, `:job_canceled`, or the kind of an error; `how` its handler ended is `"yield"`
+      when it came to a `yield` or looked, `"raised"` by an exception where it stood, `"finished"` by itself,
+      `"killed"` with its process
 
   A call whose process is killed has no `:stop`; a stream has one, with the reason `:caller_down`.
 

@@ -320,6 +320,165 @@ defmodule Snakepit.Telemetry.EventsTest do
     assert %{chunks: 4} = measured
   end
 
+  describe "a cancellation tells why, and how long Python took," do
+    setup do: %{pool: start_pool(), beacon: Beacon.open()}
+
+    defp cancelled(pool, request_id) do
+      assert_receive {:event, [:snakepit, :cancel], %{duration: duration},
+                      %{pool: ^pool, request_id: ^request_id} = metadata},
+                     10_000
+
+      assert duration > 0
+      assert duration < System.convert_time_unit(10, :second, :native)
+      assert metadata.worker_id =~ to_string(pool)
+      {metadata.command, metadata.why}
+    end
+
+    defp endless(pool, beacon, opts),
+      do: {"produced", produced(beacon), [pool: pool] ++ opts}
+
+    test "when a consumer wants no more", %{pool: pool, beacon: beacon} do
+      {command, args, opts} = endless(pool, beacon, request_id: "halt")
+      :ok = Snakepit.execute_stream(command, args, fn _ -> :halt end, opts)
+      assert cancelled(pool, "halt") == {"produced", :halted}
+
+      {command, args, opts} = endless(pool, beacon, request_id: "lazy")
+      [_] = command |> Snakepit.stream!(args, opts) |> Enum.take(1)
+      assert cancelled(pool, "lazy") == {"produced", :halted}
+    end
+
+    test "when a consumer raises", %{pool: pool, beacon: beacon} do
+      {command, args, opts} = endless(pool, beacon, request_id: "raise")
+
+      for n <- 1..20 do
+        opts = Keyword.put(opts, :request_id, "raise #{n}")
+        catch_error(Snakepit.execute_stream(command, args, fn _ -> raise "no" end, opts))
+        assert cancelled(pool, "raise #{n}") == {"produced", :raised}
+      end
+    end
+
+    test "when a stream of messages is cancelled", %{pool: pool, beacon: beacon} do
+      {command, args, opts} = endless(pool, beacon, request_id: "messages")
+      {:ok, %{ref: ref} = stream} = Snakepit.start_stream(command, args, opts)
+      assert_receive {:snakepit, ^ref, {:chunk, _}}, 5_000
+      :ok = Snakepit.cancel(stream)
+      assert cancelled(pool, "messages") == {"produced", :cancelled}
+    end
+
+    test "when time is up", %{pool: pool, beacon: beacon} do
+      opts = [pool: pool, timeout: 100, request_id: "call"]
+      {:error, :worker_timeout} = Snakepit.execute("wait_async", %{}, opts)
+      assert cancelled(pool, "call") == {"wait_async", :worker_timeout}
+
+      {command, args, opts} = endless(pool, beacon, timeout: 100, request_id: "stream")
+      {:error, :worker_timeout} = Snakepit.execute_stream(command, args, fn _ -> :ok end, opts)
+      assert cancelled(pool, "stream") == {"produced", :worker_timeout}
+    end
+
+    test "also of a handler that ended only with its process", %{pool: pool, beacon: beacon} do
+      opts = [pool: pool, chunk_timeout: 100, request_id: "silence"]
+      args = %{beacon: beacon.port, n: 1}
+      {:error, :chunk_timeout} = Snakepit.execute_stream("silent_after", args, & &1, opts)
+      assert_receive {:event, [:snakepit, :cancel], %{duration: duration}, metadata}, 10_000
+      assert %{request_id: "silence", why: :chunk_timeout, how: "killed"} = metadata
+      assert duration >= System.convert_time_unit(2, :second, :native)
+    end
+
+    test "when the caller is killed", %{pool: pool, beacon: beacon} do
+      test = self()
+      {command, args, opts} = endless(pool, beacon, request_id: "killed")
+      callback = fn _chunk -> send(test, :running) end
+      caller = spawn(fn -> Snakepit.execute_stream(command, args, callback, opts) end)
+      assert_receive :running, 10_000
+      kill(caller)
+      assert cancelled(pool, "killed") == {"produced", :caller_down}
+
+      hold = %{beacon: beacon.port}
+      opts = [pool: pool, request_id: "killed too"]
+      caller = spawn(fn -> Snakepit.execute("hold_async", hold, opts) end)
+      Beacon.await(beacon, "held")
+      kill(caller)
+      assert cancelled(pool, "killed too") == {"hold_async", :caller_down}
+    end
+
+    test "when a job is canceled", %{pool: pool} do
+      {:ok, id} = Jobs.submit("wait_async", %{}, pool: pool)
+      StreamHelper.eventually(fn -> match?({:ok, %{"state" => "running"}}, Jobs.status(id)) end)
+      :ok = Jobs.cancel(id)
+      assert cancelled(pool, id) == {"wait_async", :job_canceled}
+    end
+  end
+
+  test "every documented event is emitted, and no other" do
+    seen = :ets.new(:seen, [:public, :set])
+    TelemetryStandIn.install(fn name, _measured, _metadata -> :ets.insert(seen, {name}) end)
+    seen? = fn name -> :ets.member(seen, [:snakepit | name]) end
+    once = fn name -> StreamHelper.eventually(fn -> seen?.(name) end) end
+
+    pool =
+      PoolHelper.start_pool(
+        max_concurrent_streams: 1,
+        queue_limit: 1,
+        session_ttl: 50,
+        python: [modules: ["test_handlers", "session_handlers", "logging_handlers"]]
+      )
+
+    opts = [pool: pool]
+    remember = &Snakepit.execute_in_session(&1, "remember", %{value: 1}, opts)
+
+    # Calls, streams, jobs, and who waits.
+    {:ok, _} = Snakepit.execute("os_pid", %{}, opts)
+    slow = fn _chunk -> receive do: (:never -> :ok), after: (5 -> :ok) end
+    :ok = Snakepit.execute_stream("count", %{n: 9}, slow, [window: 2] ++ opts)
+    catch_error(Snakepit.execute_stream("count", %{n: 9}, fn _ -> raise "no" end, opts))
+    {:error, :worker_timeout} = Snakepit.execute("wait_async", %{}, [timeout: 50] ++ opts)
+    once.([:cancel])
+    beacon = Beacon.open()
+    holding = Task.async(fn -> Snakepit.execute("hold", %{beacon: beacon.port}, opts) end)
+    from = Beacon.await(beacon, "held")
+    waiting = Task.async(fn -> Snakepit.execute("os_pid", %{}, opts) end)
+    StreamHelper.eventually(fn -> Snakepit.get_stats(pool).queued == 1 end)
+    {:error, :pool_saturated} = Snakepit.execute("os_pid", %{}, opts)
+    Beacon.release(beacon, from)
+    for task <- [holding, waiting], do: {:ok, _} = Task.await(task)
+    {:ok, id} = Jobs.submit("os_pid", %{}, opts)
+    {:ok, _} = Jobs.result(id)
+
+    # Sessions, the log, and workers.
+    {:ok, _} = remember.("expires")
+    once.([:session, :expired])
+    {:ok, _} = remember.("deleted")
+    :ok = Snakepit.Session.delete("deleted", opts)
+    {:ok, _} = Snakepit.execute("log_without_end", %{count: 20_000}, [timeout: 60_000] ++ opts)
+    once.([:log, :dropped])
+    Snakepit.execute_in_session("lost", "end_process", %{status: 1}, opts)
+    once.([:session, :lost])
+    once.([:worker, :exit])
+    {:error, _reason} = try_pool(python: [modules: ["broken_module"]])
+
+    recycled = start_pool(recycle: [max_requests: 1])
+    {:ok, _} = Snakepit.execute("os_pid", %{}, pool: recycled)
+    once.([:worker, :recycle])
+
+    # Code of an adapter that raises.
+    adapted = [adapter: RaisingAdapter, server_startup_timeout: 30_000]
+    raising = PoolHelper.start_pool(adapted)
+    assert_raise RuntimeError, fn -> Snakepit.execute("ping", %{}, pool: raising) end
+    {:ok, id} = Jobs.submit("ping", %{}, pool: raising)
+    {:error, _crash} = Jobs.result(id)
+
+    emitted = seen |> :ets.tab2list() |> Enum.map(&elem(&1, 0)) |> Enum.sort()
+    assert emitted == Enum.sort(Telemetry.events())
+    # Before the table goes, as the pools stop after the test.
+    TelemetryStandIn.install()
+  end
+
+  test "nobody but Snakepit.Telemetry emits" do
+    for path <- Path.wildcard("lib/**/*.ex"), File.read!(path) =~ ~r/:telemetry\b[^`"]*execute/ do
+      assert path == "lib/snakepit/telemetry.ex"
+    end
+  end
+
   test "a handler that raises harms no call" do
     pool = start_pool()
     test = self()

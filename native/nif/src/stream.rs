@@ -244,7 +244,10 @@ impl TermSink {
     }
 
     fn end(&self, streamed: Result<(), CallError>) {
-        if let Some(gauge) = &self.gauge {
+        // What a cancelled call ends with is not how it ended.
+        if let Some(gauge) = &self.gauge
+            && !self.speaker.is_silent()
+        {
             gauge.ended(match &self.broken {
                 Some(error) => Err(CallError::Protocol(error.describe("chunk"))),
                 None => streamed.clone(),

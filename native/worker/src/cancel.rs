@@ -10,6 +10,7 @@ use tracing::{debug, info};
 
 use crate::call::CallState;
 use crate::calls::Calls;
+use crate::reports::Heard;
 use crate::{control, process};
 
 /// A handler on a thread is given so long to come to its next `yield`, or to look for its
@@ -96,13 +97,15 @@ impl Stopping {
 
     fn give_up(&self, what: &str) {
         let CallState { head, .. } = &*self.call;
-        let time = self.call.cancelled_for().unwrap_or_default().as_millis();
+        let time = self.call.cancelled_for().unwrap_or_default();
         let message = format!(
-            "{} {what} for {time} ms after its cancellation; worker {} ends, and is replaced",
+            "{} {what} for {} ms after its cancellation; worker {} ends, and is replaced",
             head.command,
+            time.as_millis(),
             self.calls.worker_id()
         );
-        control::last_warning(&message, &head.request_id);
+        let report = head.cancellation(time, Heard::InVain);
+        control::last_words(report, &message, &head.request_id);
         process::end_group();
     }
 }

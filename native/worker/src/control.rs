@@ -44,17 +44,18 @@ pub(crate) fn tell_parent_py(py: Python<'_>, json: &str) -> PyResult<()> {
     py.detach(|| tell_parent(json)).map_err(Into::into)
 }
 
-/// Has the parent log a warning, before the process ends. Returns also when nobody reads it.
-pub(crate) fn last_warning(message: &str, request_id: &str) {
+/// Has the parent log a warning after `report`, before the process ends. Returns also when nobody
+/// reads it.
+pub(crate) fn last_words(report: String, warning: &str, request_id: &str) {
     let event = format!(
         "{{\"event\":\"log\",\"level\":\"warning\",\"logger\":\"snakepit\",\
          \"request_id\":{},\"message\":{}}}",
         json_string(request_id),
-        json_string(message)
+        json_string(warning)
     );
     let (sender, written) = sync_channel(1);
     let writing = std::thread::Builder::new().spawn(move || {
-        let _ = tell_parent(&event);
+        let _ = tell_parent(&report).and_then(|()| tell_parent(&event));
         let _ = sender.send(());
     });
     if writing.is_ok() {

@@ -27,25 +27,32 @@ pub(crate) enum Heard {
     Raised,
     /// It ended without.
     Never,
+    /// It went on, and ends with the process.
+    InVain,
 }
 
 impl Head {
     /// Tells how long a cancelled handler took to end. Does not wait.
     pub(crate) fn report_cancelled(&self, time: Duration, heard: Heard) {
+        if let Some(writer) = writer() {
+            let _ = writer.try_send(self.cancellation(time, heard));
+        }
+    }
+
+    /// The control line about it.
+    pub(crate) fn cancellation(&self, time: Duration, heard: Heard) -> String {
         let how = match heard {
             Heard::Looked => "yield",
             Heard::Raised => "raised",
             Heard::Never => "finished",
+            Heard::InVain => "killed",
         };
-        let line = format!(
+        format!(
             r#"{{"event":"cancelled","request_id":{},"command":{},"us":{},"how":"{how}"}}"#,
             json_string(&self.request_id),
             json_string(&self.command),
             time.as_micros()
-        );
-        if let Some(writer) = writer() {
-            let _ = writer.try_send(line);
-        }
+        )
     }
 
     /// Tells that no more reports of this call come, if somebody waits for that.

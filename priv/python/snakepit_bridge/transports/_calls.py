@@ -153,7 +153,8 @@ class Call:
             return
         end_reports(self.request_id, self.metadata)
         if self._cancelled and self._began:
-            self._report_cancelled()
+            how = "raised" if self._interrupted else "yield" if self._told else "finished"
+            self._calls.tell_soon(self.cancellation(how))
 
     def cancel(self) -> None:
         """Stops the call; its peer waits for nothing any more. Does not block."""
@@ -173,16 +174,15 @@ class Call:
         self._calls.on_thread_given_up()
         self._stop_after(grace)
 
-    def _report_cancelled(self) -> None:
-        """Tells how long the handler took to end, and how it heard that it is cancelled."""
-        event = {
+    def cancellation(self, how: str) -> dict[str, Any]:
+        """What the parent hears: how long the handler took to end, and how it did."""
+        return {
             "event": "cancelled",
             "request_id": self.request_id,
             "command": self.command,
             "us": int((monotonic() - self._cancelled_at) * 1_000_000),
-            "how": "raised" if self._interrupted else "yield" if self._told else "finished",
+            "how": how,
         }
-        self._calls.tell_soon(event)
 
     def hold(self) -> None:
         """Keeps the call among those that run, until a ``release`` more."""
@@ -305,8 +305,13 @@ class Calls:
             f"{call.command} went on for {round(self.cancel_grace * 1000)} ms after its"
             f" cancellation; worker {self.worker_id} ends, and is replaced"
         )
+
+        def tell() -> None:
+            self._process.tell_soon(call.cancellation("killed"))
+            self._process.warn(warning, call.request_id)
+
         # The parent may not read: that must not keep the process alive.
-        telling = Thread(target=self._process.warn, args=(warning, call.request_id), daemon=True)
+        telling = Thread(target=tell, daemon=True)
         telling.start()
         telling.join(0.5)
         self._process.end_group()
