@@ -2,8 +2,11 @@ defmodule Snakepit.Status.ErrorsTest do
   # The ring is one for all.
   use ExUnit.Case, async: false
 
+  import Snakepit.Test.PoolHelper, only: [start_pool: 0, try_pool: 1]
+
   alias Snakepit.Error
   alias Snakepit.Status.Errors
+  alias Snakepit.Test.Await
 
   setup do
     %{pool: :"pool_#{System.unique_integer([:positive])}"}
@@ -92,5 +95,21 @@ defmodule Snakepit.Status.ErrorsTest do
     |> Enum.each(&assert &1 == {:ok, :ok})
 
     assert length(recorded(pool)) == 50
+  end
+
+  @tag :capture_log
+  test "a worker that has crashed, or could not start, is among them" do
+    pool = start_pool()
+    [%{id: id}] = Snakepit.list_workers(pool)
+    {:error, :worker_exited} = Snakepit.execute("end_process", %{status: 7}, pool: pool)
+    Await.eventually(fn -> Enum.any?(recorded(pool), &(&1.kind == :worker_crashed)) end)
+    error = Enum.find(recorded(pool), &(&1.kind == :worker_crashed))
+    assert %{worker_id: ^id, message: "The worker ended with status 7."} = error
+
+    {:error, _reason} = try_pool(python: [modules: ["broken_module"]])
+
+    Await.eventually(fn ->
+      Enum.any?(Errors.list(), &(&1.message =~ ~r/before it was ready\.$/))
+    end)
   end
 end

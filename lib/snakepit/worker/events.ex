@@ -4,6 +4,7 @@ defmodule Snakepit.Worker.Events do
 
   alias Snakepit.{Error, Telemetry}
   alias Snakepit.Pool.Shared
+  alias Snakepit.Status.Errors
   alias Snakepit.Worker.Link
 
   @type worker :: %{
@@ -28,8 +29,14 @@ defmodule Snakepit.Worker.Events do
   @spec not_started(worker(), Error.t()) :: :ok
   def not_started(%{begun: begun} = worker, error) do
     raised = %{kind: :error, reason: error, stacktrace: []}
-    metadata = Map.merge(metadata(worker), raised)
-    Telemetry.event([:worker_start, :exception], %{duration: since(begun)}, metadata)
+
+    Telemetry.event(
+      [:worker_start, :exception],
+      %{duration: since(begun)},
+      Map.merge(metadata(worker), raised)
+    )
+
+    remember(worker, error)
   end
 
   @spec ready(worker(), map()) :: :ok
@@ -59,6 +66,10 @@ defmodule Snakepit.Worker.Events do
   def ended(%{begun: begun} = worker, why, how) do
     metadata = Map.merge(metadata(worker), %{os_pid: os_pid(worker), why: why, how: how})
     Telemetry.event([:worker, :exit], %{uptime: since(begun)}, metadata)
+
+    if why == :crashed,
+      do: remember(worker, %Error{kind: :worker_crashed, message: "The worker #{how}."}),
+      else: :ok
   end
 
   @spec restarting(worker(), non_neg_integer(), pos_integer()) :: :ok
@@ -66,6 +77,13 @@ defmodule Snakepit.Worker.Events do
     delay = System.convert_time_unit(delay, :millisecond, :native)
     measurements = %{delay: delay, failures: failures}
     Telemetry.event([:worker, :restart], measurements, metadata(worker))
+  end
+
+  # What it wrote is in the log.
+  defp remember(worker, %Error{message: message} = error) do
+    [first | _lines] = String.split(message, "\n", parts: 2)
+    reason = %{error | message: String.replace_suffix(first, " Its last lines:", "")}
+    Errors.record(Map.put(metadata(worker), :reason, reason))
   end
 
   defp metadata(%{pool: pool, id: id}), do: %{pool: pool.config.name, worker_id: id}
