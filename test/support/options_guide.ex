@@ -33,6 +33,7 @@ defmodule Snakepit.Test.OptionsGuide do
   defp schema("pool"), do: Config.Options.pool()
   defp schema("call"), do: Request.schema()
   defp schema("endpoint"), do: Endpoint.Options.schema()
+  defp schema("log"), do: Log.schema()
 
   defp schema(name) when name in ~w(python javascript health recycle),
     do: Config.Options.nested(String.to_existing_atom(name))
