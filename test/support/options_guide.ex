@@ -4,7 +4,7 @@ defmodule Snakepit.Test.OptionsGuide do
   between two comments that name its schema.
   """
 
-  alias Snakepit.{Config, Endpoint, Jobs, Request, Schema}
+  alias Snakepit.{Config, Endpoint, Jobs, Log, Request, Schema}
 
   @table ~r/<!-- options (\w+) -->\n.*?<!-- \/options -->/s
 
