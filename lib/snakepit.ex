@@ -2,12 +2,13 @@ defmodule Snakepit do
   @moduledoc """
   Calls Python from Elixir, and streams from it, as if it were a local function.
 
-      {:ok, %{"sum" => 8}} = Snakepit.execute("compute", %{operation: "add", a: 5, b: 3})
+      iex> Snakepit.execute("compute", %{operation: "add", a: 5, b: 3})
+      {:ok, %{"result" => 8}}
 
-      :ok =
-        Snakepit.execute_stream("ping_stream", %{count: 5}, fn chunk ->
-          IO.inspect(chunk)
-        end)
+      iex> Snakepit.execute_stream("ping_stream", %{count: 5}, fn chunk ->
+      ...>   if chunk["index"] == 3, do: :halt
+      ...> end)
+      :ok
 
   A command is a Python function with `@command` or `@stream`, run by one of the worker
   processes of a pool (`Snakepit.Pool`). A pool comes from the application environment
@@ -62,8 +63,13 @@ defmodule Snakepit do
   @doc """
   Runs a command and returns what the handler returned.
 
-      {:ok, result} = Snakepit.execute("ping")
-      {:ok, result} = Snakepit.execute("compute", %{operation: "add", a: 5, b: 3}, timeout: 5_000)
+      iex> Snakepit.execute("ping")
+      {:ok, %{"message" => "pong", "status" => "ok"}}
+
+      iex> {:error, error} =
+      ...>   Snakepit.execute("compute", %{operation: "divide", a: 5, b: 0}, timeout: 5_000)
+      iex> {error.kind, error.python_type, error.message}
+      {:python, "ZeroDivisionError", "division by zero"}
   """
   @spec execute(command(), args(), opts()) :: {:ok, map()} | {:error, Error.reason()}
   def execute(command, args \\ %{}, opts \\ []), do: Pool.execute(command, args, opts)
@@ -74,6 +80,11 @@ defmodule Snakepit do
   The next chunks are produced while the callback runs, but no more than `:window` of them: a slow
   callback slows Python down. If the callback returns `:halt`, Python is cancelled and
   the result is `:ok`; any other value goes on. If it raises, Python is cancelled first.
+
+      iex> Snakepit.execute_stream("ping_stream", %{count: 2}, &send(self(), {:seen, &1["index"]}))
+      :ok
+      iex> for n <- 1..2, do: receive(do: ({:seen, ^n} -> n))
+      [1, 2]
   """
   @spec execute_stream(command(), args(), (chunk() -> term()), opts()) ::
           :ok | {:error, Error.reason()}
@@ -83,6 +94,11 @@ defmodule Snakepit do
   @doc """
   Runs a command in a session, which begins with its first call. Calls with the same session see the
   same `ctx.session`; `Snakepit.Session` says more.
+
+      iex> Snakepit.execute_in_session("user-1", "load_model", %{name: "small"})
+      {:ok, %{"loaded" => "small"}}
+      iex> Snakepit.execute_in_session("user-1", "predict", %{text: "hello"})
+      {:ok, %{"label" => "short", "model" => "small"}}
   """
   @spec execute_in_session(String.t(), command(), args(), opts()) ::
           {:ok, map()} | {:error, Error.reason()}
@@ -91,6 +107,9 @@ defmodule Snakepit do
 
   @doc """
   Runs a streaming command in a session. See `execute_stream/4`.
+
+      iex> Snakepit.execute_in_session_stream("user-1", "ping_stream", %{count: 3}, fn _chunk -> :halt end)
+      :ok
   """
   @spec execute_in_session_stream(String.t(), command(), args(), (chunk() -> term()), opts()) ::
           :ok | {:error, Error.reason()}
@@ -101,8 +120,8 @@ defmodule Snakepit do
   Runs a command that consumes chunks: every element of `enumerable`, a map, is one. The handler, a
   Python function with `@client_stream`, returns one result.
 
-      {:ok, %{"sum" => 6}} =
-        Snakepit.execute_client_stream("total", %{}, Stream.map(1..3, &%{n: &1}))
+      iex> Snakepit.execute_client_stream("total", %{}, Stream.map(1..3, &%{n: &1}))
+      {:ok, %{"sum" => 6}}
 
   The enumerable is read in this process, and only as fast as Python consumes: no more than
   `:window` elements ahead. If the handler returns before the end, the rest is not read. If the
@@ -118,10 +137,15 @@ defmodule Snakepit do
   Runs a command with chunks in both directions: the elements of `enumerable` go to the handler, a
   Python generator function with `@bidi_stream`, and `callback` is called with every chunk it yields.
 
-      :ok =
-        Snakepit.execute_bidi_stream("score", %{model: "fraud"}, transactions, fn chunk ->
-          if chunk["fraud_probability"] > 0.8, do: alert(chunk)
-        end)
+      iex> payments = [%{id: 1, amount: 20}, %{id: 2, amount: 5_000}]
+      iex> Snakepit.execute_bidi_stream("score", %{limit: 1_000}, payments, fn chunk ->
+      ...>   if chunk["suspicious"], do: send(self(), {:look_at, chunk["id"]})
+      ...> end)
+      :ok
+      iex> receive do
+      ...>   {:look_at, id} -> id
+      ...> end
+      2
 
   The directions are independent. The callback runs in this process, as in `execute_stream/4`; the
   enumerable is read in a process of its own, linked to this one, as it may wait for what
@@ -135,7 +159,8 @@ defmodule Snakepit do
   @doc """
   A streaming command as a lazy enumerable of chunks.
 
-      "ping_stream" |> Snakepit.stream!(%{count: 5}) |> Enum.map(& &1["message"])
+      iex> "ping_stream" |> Snakepit.stream!(%{count: 3}) |> Enum.map(& &1["message"])
+      ["ping 1", "ping 2", "ping 3"]
 
   The command runs when the enumerable is consumed, and is cancelled when it is not consumed to
   the end. Raises `Snakepit.Error` when the call fails.
@@ -146,13 +171,23 @@ defmodule Snakepit do
   @doc """
   Starts a streaming command whose chunks arrive as messages to this process:
 
-      {:ok, %Snakepit.Stream{ref: ref} = stream} = Snakepit.start_stream("ping_stream", %{count: 5})
-
-      receive do
-        {:snakepit, ^ref, {:chunk, chunk}} -> Snakepit.ack(stream)
-        {:snakepit, ^ref, :done} -> :ok
-        {:snakepit, ^ref, {:error, reason}} -> {:error, reason}
-      end
+      iex> {:ok, %Snakepit.Stream{ref: ref} = stream} =
+      ...>   Snakepit.start_stream("ping_stream", %{count: 1})
+      iex> next = fn ->
+      ...>   receive do
+      ...>     {:snakepit, ^ref, {:chunk, chunk}} ->
+      ...>       :ok = Snakepit.ack(stream)
+      ...>       chunk["message"]
+      ...>
+      ...>     {:snakepit, ^ref, :done} ->
+      ...>       :done
+      ...>
+      ...>     {:snakepit, ^ref, {:error, reason}} ->
+      ...>       {:error, reason}
+      ...>   end
+      ...> end
+      iex> {next.(), next.()}
+      {"ping 1", :done}
 
   Python runs ahead by `:window` chunks; more come when `ack/2` has confirmed some. The last message
   is `:done` or an error, never both. Keep the struct until then: the stream ends with it, and
@@ -176,6 +211,10 @@ defmodule Snakepit do
   @doc """
   Ends a stream from `start_stream/3`. No message of it arrives afterwards, and none is left in the
   mailbox of this process.
+
+      iex> {:ok, stream} = Snakepit.start_stream("ping_stream", %{count: 1_000_000})
+      iex> Snakepit.cancel(stream)
+      :ok
   """
   @spec cancel(Snakepit.Stream.t()) :: :ok
   def cancel(%Snakepit.Stream{} = stream), do: GRPC.StreamCall.cancel_each(stream)
@@ -183,6 +222,10 @@ defmodule Snakepit do
   @doc """
   The workers of a pool: maps with `:id`, `:pid`, `:os_pid`, `:state`, `:in_flight`, `:capacity`,
   `:started_at`, `:requests`, `:restarts`, `:transport` and `:address`.
+
+      iex> [%{id: "default-1", state: :ready, capacity: 10}] = Snakepit.list_workers()
+      iex> Snakepit.list_workers(:no_such_pool)
+      {:error, :pool_not_found}
   """
   @spec list_workers(atom()) :: [map()] | {:error, :pool_not_found}
   def list_workers(pool \\ :default) do
@@ -192,6 +235,10 @@ defmodule Snakepit do
   @doc """
   Numbers about a pool: `:workers`, `:ready`, `:busy_slots`, `:free_slots`, `:queued`, `:requests`,
   `:errors`, `:timeouts`, `:queue_timeouts`, `:rejected`, `:restarts` and `:sessions`.
+
+      iex> %{workers: 1, ready: 1, queued: 0} = Snakepit.get_stats()
+      iex> Snakepit.get_stats(:no_such_pool)
+      {:error, :pool_not_found}
   """
   @spec get_stats(atom()) :: map() | {:error, :pool_not_found}
   def get_stats(pool \\ :default) do
@@ -200,6 +247,9 @@ defmodule Snakepit do
 
   @doc """
   Waits until every worker of a pool is ready.
+
+      iex> Snakepit.await_ready()
+      :ok
   """
   @spec await_ready(atom(), timeout()) :: :ok | {:error, Error.reason()}
   def await_ready(pool \\ :default, timeout \\ 30_000) do
@@ -212,6 +262,8 @@ defmodule Snakepit do
 
       iex> Snakepit.binary("abc")
       %Snakepit.Binary{data: "abc"}
+      iex> Snakepit.execute("echo", %{data: Snakepit.binary("abc")})
+      {:ok, %{"data" => "abc"}}
   """
   @spec binary(binary()) :: Binary.t()
   def binary(data) when is_binary(data), do: %Binary{data: data}

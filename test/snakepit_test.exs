@@ -1,8 +1,6 @@
 defmodule SnakepitTest do
   use ExUnit.Case, async: true
 
-  doctest Snakepit, only: [binary: 1]
-
   test "without a pool there is an error" do
     for call <- [
           fn opts -> Snakepit.execute("ping", %{}, opts) end,

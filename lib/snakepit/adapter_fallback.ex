@@ -24,6 +24,9 @@ defmodule Snakepit.AdapterFallback do
   Runs a command like `Snakepit.execute/3`. When no worker of the pool can be reached, it runs in
   a pool of the fallback adapter: the pool's option `:fallback_adapter`, or else that of the
   application environment. `:grpc_unavailable` when there is none, or it cannot start either.
+
+      iex> Snakepit.AdapterFallback.execute_with_fallback("echo", %{text: "hello"})
+      {:ok, %{"text" => "hello"}}
   """
   @spec execute_with_fallback(String.t(), map(), Snakepit.opts()) ::
           {:ok, map()} | {:error, Error.reason()}

@@ -133,6 +133,13 @@ defmodule Snakepit.Config do
   @doc """
   Checks pool options and fills in the defaults. Raises `ArgumentError` on bad ones. Of several
   adapters it is the first.
+
+      iex> config = Snakepit.Config.new!(pool_size: 2, python: [modules: ["my_app.handlers"]])
+      iex> {config.pool_size, config.max_concurrent_streams, config.python.modules}
+      {2, 10, ["my_app.handlers"]}
+
+      iex> Snakepit.Config.new!(pool_sizes: 2)
+      ** (ArgumentError) Snakepit.Pool: unknown option :pool_sizes, did you mean :pool_size?
   """
   @spec new!([option()] | %{atom() => term()}) :: t()
   def new!(options), do: options |> candidates!() |> hd()

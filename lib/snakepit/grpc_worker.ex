@@ -12,8 +12,9 @@ defmodule Snakepit.GRPCWorker do
   The functions below run a call on one particular worker, found with
   `Snakepit.list_workers/1`:
 
-      [%{pid: worker} | _] = Snakepit.list_workers()
-      {:ok, result} = Snakepit.GRPCWorker.execute(worker, "ping", %{})
+      iex> [%{pid: worker} | _] = Snakepit.list_workers()
+      iex> Snakepit.GRPCWorker.execute(worker, "ping", %{})
+      {:ok, %{"message" => "pong", "status" => "ok"}}
 
   Only the way to the worker is asked of its process: arguments, results and chunks never
   pass through it. A call takes a slot of the worker and waits for one if there is none.
@@ -59,6 +60,11 @@ defmodule Snakepit.GRPCWorker do
   @doc """
   Asks the Python process for its health: a map with `"healthy"`, `"uptime_ms"`,
   `"active_requests"`, `"commands"` and more.
+
+      iex> [%{pid: worker} | _] = Snakepit.list_workers()
+      iex> {:ok, health} = Snakepit.GRPCWorker.get_health(worker)
+      iex> {health["healthy"], health["transport"], "ping" in health["commands"]}
+      {true, "native", true}
   """
   @spec get_health(worker()) :: {:ok, map()} | {:error, Error.reason()}
   def get_health(worker) do

@@ -2,14 +2,11 @@ defmodule Snakepit.Jobs do
   @moduledoc """
   Long work that nobody has to wait for: submit it, watch it, page through its results.
 
-      {:ok, job_id} = Snakepit.Jobs.submit("train", %{epochs: 10})
-
-      :ok =
-        Snakepit.Jobs.watch(job_id, fn update ->
-          IO.puts("\#{update["state"]} \#{update["progress"]}")
-        end)
-
-      {:ok, result} = Snakepit.Jobs.result(job_id)
+      iex> {:ok, job_id} = Snakepit.Jobs.submit("train", %{epochs: 10})
+      iex> Snakepit.Jobs.watch(job_id, fn update -> send(self(), update["state"]) end)
+      :ok
+      iex> Snakepit.Jobs.result(job_id)
+      {:ok, %{"epochs" => 10}}
 
   A job is one call of a command, or one stream, kept by Elixir: it goes on when the process that
   submitted it ends, and when its worker crashes this one job has failed.
@@ -90,6 +87,12 @@ defmodule Snakepit.Jobs do
   @doc """
   What is known of a job: its last update (see `watch/3`) with `"command"`, `"rows"` (their number so
   far), and `"submitted_at"`, `"started_at"`, `"finished_at"` in microseconds since the Unix epoch.
+
+      iex> {:ok, job_id} = Snakepit.Jobs.submit("ping")
+      iex> {:ok, _result} = Snakepit.Jobs.result(job_id)
+      iex> {:ok, status} = Snakepit.Jobs.status(job_id)
+      iex> {status["command"], status["state"], status["rows"]}
+      {"ping", "completed", 0}
   """
   @spec status(job_id(), jobs: atom()) :: {:ok, map()} | {:error, Error.reason()}
   def status(job_id, opts \\ []) do
@@ -111,6 +114,11 @@ defmodule Snakepit.Jobs do
 
   `:ok` means that the job is canceled, now or before; `{:error, :job_finished}` that it has
   ended in another way. That does not change any more.
+
+      iex> {:ok, job_id} = Snakepit.Jobs.submit("ping")
+      iex> {:ok, _result} = Snakepit.Jobs.result(job_id)
+      iex> Snakepit.Jobs.cancel(job_id)
+      {:error, :job_finished}
   """
   @spec cancel(job_id(), jobs: atom()) :: :ok | {:error, Error.reason()}
   def cancel(job_id, opts \\ []) do
@@ -173,6 +181,11 @@ defmodule Snakepit.Jobs do
   @doc """
   Gives the rows of a job in chunks, to a callback or as an enumerable (`:stream`).
 
+      iex> {:ok, job_id} = Snakepit.Jobs.submit("squares", %{to: 5})
+      iex> for %{"rows" => rows} <- Snakepit.Jobs.stream_results(job_id, :stream, chunk_size: 2),
+      ...>     do: Enum.map(rows, & &1["square"])
+      [[1, 4], [9, 16], [25]]
+
   A chunk is a map with
 
     * `"job_id"`
@@ -195,13 +208,21 @@ defmodule Snakepit.Jobs do
   @doc """
   Runs every item of an enumerable as a job, and calls `callback` with what happens to each.
 
-      items = for circuit <- circuits, do: %{command: "simulate", args: %{circuit: circuit}}
-
-      Snakepit.Jobs.submit_batch(items, fn
-        %{"result" => {"completed", value}} -> store(value)
-        %{"result" => {"error", code, message, _retryable}} -> warn(code, message)
-        %{"result" => {"submitted"}} -> :ok
-      end)
+      iex> items = for n <- [1, 0], do: %{command: "compute", args: %{operation: "divide", a: 6, b: n}}
+      iex> Snakepit.Jobs.submit_batch(
+      ...>   items,
+      ...>   fn
+      ...>     %{"result" => {"completed", value}} -> send(self(), value)
+      ...>     %{"result" => {"error", code, message, _retryable}} -> send(self(), {code, message})
+      ...>     %{"result" => {"submitted"}} -> :ok
+      ...>   end,
+      ...>   ordered: true
+      ...> )
+      :ok
+      iex> receive do
+      ...>   %{"result" => quotient} -> quotient
+      ...> end
+      6.0
 
   An item is a map with `:command` and, if wanted, `:args`, `:client_request_id`, `:timeout`,
   `:session_id` and `:idempotent`. The results are maps with `"client_request_id"`, `"job_id"` and `"result"`, which is

@@ -30,8 +30,12 @@ defmodule Snakepit.Log do
 
   `put_level/2` changes a level while all runs:
 
-      Snakepit.Log.put_level(:client, :debug)
-      Snakepit.Log.put_level(:worker, :debug)
+      iex> Snakepit.Log.put_level(:client, :debug)
+      :ok
+      iex> Snakepit.Log.level(:client)
+      :debug
+      iex> Snakepit.Log.put_level(:client, :warning)
+      :ok
 
   From `:info` on `:client` has a line for each call that fails, from `:debug` on for every call, with how
   long it took and how it ended. Elixir's Logger has a level of its own, below which it shows

@@ -22,6 +22,9 @@ defmodule Snakepit.Metrics do
 
   @doc """
   All metrics in the text format of Prometheus, version 0.0.4.
+
+      iex> Snakepit.Metrics.prometheus() =~ ~s(snakepit_workers{pool="default")
+      true
   """
   @spec prometheus() :: String.t()
   def prometheus do

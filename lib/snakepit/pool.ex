@@ -356,6 +356,9 @@ defmodule Snakepit.Pool do
 
   @doc """
   The names of the pools that run.
+
+      iex> Snakepit.Pool.names()
+      [:default]
   """
   @spec names() :: [atom()]
   def names, do: for(name <- Succession.names(Server), {:ok, _} <- [Shared.fetch(name)], do: name)

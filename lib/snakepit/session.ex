@@ -2,8 +2,9 @@ defmodule Snakepit.Session do
   @moduledoc """
   State that Python keeps between calls.
 
-      {:ok, _} = Snakepit.execute_in_session("user-7", "load_model", %{name: "small"})
-      {:ok, _} = Snakepit.execute_in_session("user-7", "predict", %{text: "..."})
+      iex> {:ok, _} = Snakepit.execute_in_session("user-7", "load_model", %{name: "small"})
+      iex> Snakepit.execute_in_session("user-7", "predict", %{text: "hello"})
+      {:ok, %{"label" => "short", "model" => "small"}}
 
   All calls of a session run on the same worker, and their handlers see the same dict as
   `ctx.session`. A session begins with `create/2` or with its first call, on the worker with the
@@ -72,6 +73,10 @@ defmodule Snakepit.Session do
   given.
 
   Options are `:pool` and, for the case that no worker is ready, `:timeout`.
+
+      iex> {:ok, session} = Snakepit.Session.create("user-8")
+      iex> session.worker_id
+      "default-1"
   """
   @spec create(String.t() | opts(), opts()) :: {:ok, t()} | {:error, Error.reason()}
   def create(id_or_opts, opts \\ [])
@@ -90,6 +95,9 @@ defmodule Snakepit.Session do
   @doc """
   A session that lives. `:session_lost` or `:session_not_found` as for a call, except that asking
   changes nothing.
+
+      iex> Snakepit.Session.get("nobody")
+      {:error, :session_not_found}
   """
   @spec get(String.t(), opts()) :: {:ok, t()} | {:error, Error.reason()}
   def get(id, opts \\ []) do
@@ -111,6 +119,12 @@ defmodule Snakepit.Session do
 
   @doc """
   Ends a session. Its state is dropped when the calls that run in it are over.
+
+      iex> {:ok, _session} = Snakepit.Session.create("user-9")
+      iex> Snakepit.Session.delete("user-9")
+      :ok
+      iex> Snakepit.Session.get("user-9")
+      {:error, :session_not_found}
   """
   @spec delete(String.t(), opts()) :: :ok | {:error, Error.reason()}
   def delete(id, opts \\ []) do
@@ -119,6 +133,10 @@ defmodule Snakepit.Session do
 
   @doc """
   The sessions that live, in no order.
+
+      iex> {:ok, _session} = Snakepit.Session.create("user-10")
+      iex> "user-10" in Enum.map(Snakepit.Session.list(), & &1.id)
+      true
   """
   @spec list(opts()) :: [t()] | {:error, Error.reason()}
   def list(opts \\ []) do

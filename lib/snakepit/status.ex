@@ -47,6 +47,10 @@ defmodule Snakepit.Status do
 
   @doc """
   How things are now.
+
+      iex> snapshot = Snakepit.Status.snapshot()
+      iex> for worker <- snapshot.workers, worker.pool == :default, do: {worker.id, worker.state}
+      [{"default-1", :ready}]
   """
   @spec snapshot() :: snapshot()
   def snapshot do

@@ -5,6 +5,10 @@ defmodule Snakepit.Stream do
   Its chunks arrive as messages `{:snakepit, stream.ref, {:chunk, map}}`. The struct
   owns the stream: keep it until the last message. If the last reference to it is
   garbage collected, or the process that started it ends, Python is cancelled.
+
+      iex> {:ok, stream} = Snakepit.start_stream("ping_stream")
+      iex> inspect(stream)
+      ~s(#Snakepit.Stream<"ping_stream" on default-1>)
   """
 
   @enforce_keys [:ref, :handle, :command, :worker_id]

@@ -70,6 +70,9 @@ defmodule Snakepit.Telemetry do
 
   @doc """
   The names of all events.
+
+      iex> [:snakepit, :execute, :stop] in Snakepit.Telemetry.events()
+      true
   """
   @spec events() :: [event()]
   defdelegate events, to: Events, as: :names
