@@ -171,7 +171,13 @@ defmodule Snakepit.MixProject do
         Calls: [Snakepit, Snakepit.Stream, Snakepit.Session, Snakepit.Error, Snakepit.Binary],
         Jobs: [Snakepit.Jobs, Snakepit.Progress],
         Pools: [Snakepit.Pool, Snakepit.Config],
-        Observing: [Snakepit.Telemetry, Snakepit.Metrics, Snakepit.Status, Snakepit.Endpoint],
+        Observing: [
+          Snakepit.Telemetry,
+          Snakepit.Metrics,
+          Snakepit.Status,
+          Snakepit.Log,
+          Snakepit.Endpoint
+        ],
         Adapters: [~r/^Snakepit\.Adapter/],
         "One worker": [Snakepit.GRPCWorker, Snakepit.Pool.WorkerSupervisor, ~r/^Snakepit\.GRPC\./]
       ]

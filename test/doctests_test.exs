@@ -3,6 +3,8 @@ defmodule Snakepit.DoctestsTest do
   # configured.
   use ExUnit.Case, async: false
 
+  import ExUnit.CaptureLog
+
   @moduletag :capture_log
 
   setup_all {Snakepit.Test.AppEnv, :keep}
@@ -10,7 +12,7 @@ defmodule Snakepit.DoctestsTest do
   setup_all do
     python = [path: ["test/support/python"], modules: ["doc_handlers"]]
     Application.put_env(:snakepit, :pool_config, pool_size: 1, python: python)
-    :ok = Application.stop(:snakepit)
+    capture_log(fn -> :ok = Application.stop(:snakepit) end)
     :ok = Application.start(:snakepit)
   end
 

@@ -42,4 +42,14 @@ defmodule Snakepit.GuidesTest do
       CodeBlocks.run(blocks, unquote(file), directory)
     end
   end
+
+  test "every guide is in the table of README.md and in the documentation" do
+    readme = File.read!("README.md")
+    extras = Mix.Project.config()[:docs][:extras]
+
+    for guide <- Path.wildcard("guides/*.md") do
+      assert readme =~ "| `#{guide}` |"
+      assert guide in extras
+    end
+  end
 end
