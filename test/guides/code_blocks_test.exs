@@ -48,7 +48,7 @@ defmodule Snakepit.GuidesTest do
     extras = Mix.Project.config()[:docs][:extras]
 
     for guide <- Path.wildcard("guides/*.md") do
-      assert readme =~ "| `#{guide}` |"
+      assert readme =~ "| [#{guide}](#{guide}) |"
       assert guide in extras
     end
   end
