@@ -1,1 +1,2 @@
+Snakepit.Test.LogTap.start()
 ExUnit.start(exclude: Snakepit.Test.Node.exclude() ++ Snakepit.Test.Browser.exclude())
