@@ -214,9 +214,11 @@ defmodule Snakepit.Jobs.WatchTest do
     watcher =
       Task.async(fn -> Jobs.watch(id, fn update -> send(test, update["seq"]) end, jobs: jobs) end)
 
-    assert_receive 3
+    assert_receive 3, 5_000
     assert Jobs.delete(id, jobs: jobs) == :ok
     assert Task.await(watcher) == {:error, :not_found}
+    # What it was canceled for is no update of it.
+    refute_received 4
     Beacon.release(beacon, handler)
   end
 end

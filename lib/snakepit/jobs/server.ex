@@ -265,7 +265,10 @@ defmodule Snakepit.Jobs.Server do
   defp repeat(state, order),
     do: %{state | schedule: Schedule.repeat(state.schedule, Map.put(order, :repeated, true))}
 
-  defp cancel_job(state, id) do
+  defp cancel_job(state, id),
+    do: state |> stop_runner(id) |> settle(id, {"canceled", :cancelled})
+
+  defp stop_runner(state, id) do
     {runner, schedule} = Schedule.drop(state.schedule, id)
     # Its slot is taken until it is down; that it was killed is no news then.
     if runner do
@@ -273,7 +276,7 @@ defmodule Snakepit.Jobs.Server do
       Process.exit(runner, :kill)
     end
 
-    settle(%{state | schedule: schedule}, id, {"canceled", :cancelled})
+    %{state | schedule: schedule}
   end
 
   defp settle(state, id, {final, reason}), do: settle(state, id, {final, reason, nil})
@@ -282,11 +285,11 @@ defmodule Snakepit.Jobs.Server do
   defp settle(%{board: board} = state, id, {final, reason, crash}) do
     with {:ok, job} <- Board.job(board, id), false <- Job.final?(job) do
       job = Board.post(board, Job.finish(job, final, reason, Board.size(board, job)))
-      Events.finished(board.config.name, job, crash)
-      {owner, notify} = state.parties[id]
-      if notify, do: send(notify, {notify, {:finished, id}})
+
       # What belongs to a batch is deleted by it.
-      if owner, do: state, else: retain(%{state | retention: Retention.add(state.retention, job)})
+      if finished(state, job, crash),
+        do: state,
+        else: retain(%{state | retention: Retention.add(state.retention, job)})
     else
       # Deleted, perhaps while its process put its result on the board.
       {:error, _reason} ->
@@ -300,13 +303,27 @@ defmodule Snakepit.Jobs.Server do
 
   defp remove(%{board: board} = state, id) do
     with {:ok, job} <- Board.job(board, id) do
-      state = if Job.final?(job), do: state, else: cancel_job(state, id)
-      {:ok, job} = Board.job(board, id)
+      # First, so that nobody sees it canceled who is told that it was deleted.
       Board.remove(board, job)
+      state = if Job.final?(job), do: state, else: abort(state, job)
       forget(%{state | retention: Retention.forget(state.retention, id)}, id)
     else
       _gone -> state
     end
+  end
+
+  defp abort(state, %Job{id: id} = job) do
+    {job, _update} = Job.finish(job, "canceled", :cancelled, 0)
+    finished(state, job, nil)
+    stop_runner(state, id)
+  end
+
+  # Whoever waits for the job or counts it hears of its end.
+  defp finished(state, job, crash) do
+    Events.finished(state.board.config.name, job, crash)
+    {owner, notify} = state.parties[job.id]
+    if notify, do: send(notify, {notify, {:finished, job.id}})
+    owner
   end
 
   defp retain(%{board: board} = state) do
