@@ -216,21 +216,6 @@ defmodule Snakepit.Worker.Link do
   end
 
   @doc """
-  Tells the program from which level on it is to log. Of others than our own workers nobody knows what
-  they make of it.
-  """
-  @spec set_log_level(t(), Snakepit.Log.level()) :: :ok
-  def set_log_level(%__MODULE__{process: nil}, _level), do: :ok
-
-  def set_log_level(%__MODULE__{config: config, process: process, channel: channel}, level) do
-    case {Adapter.own_worker?(config.adapter), channel} do
-      {false, _channel} -> :ok
-      {true, %Stdio.Channel{}} -> Stdio.Channel.set_log_level(channel, level)
-      {true, _grpc} -> OsProcess.tell(process, "log_level #{level}")
-    end
-  end
-
-  @doc """
   The last words of a program that has ended. Nobody who called it waits for them.
   """
   @spec last_words(t()) :: {[Output.item()], t()}

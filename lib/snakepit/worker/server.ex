@@ -13,7 +13,7 @@ defmodule Snakepit.Worker.Server do
 
   alias Snakepit.{Error, Request}
   alias Snakepit.Pool.{Shared, Succession}
-  alias Snakepit.Worker.{Backoff, Channel, Crash, Events, Link, Log, News, Output}
+  alias Snakepit.Worker.{Backoff, Channel, Crash, Events, Link, Log, News}
 
   # The supervisor gives a worker no longer than this after shutdown_timeout.
   @kill_wait 3_000
@@ -22,9 +22,6 @@ defmodule Snakepit.Worker.Server do
 
   # How long the news of the end of a process may take that callers have noticed already.
   @news_wait 200
-
-  # How long lines that are dropped are counted before the log hears of them.
-  @drops_wait 1_000
 
   defstruct [
     :pool,
@@ -100,10 +97,10 @@ defmodule Snakepit.Worker.Server do
     do: {:noreply, check(%{state | suspected: true})}
 
   def handle_info({:timeout, timer, :drops}, %{drops: timer} = state),
-    do: {:noreply, tell_drops(state)}
+    do: {:noreply, Log.tell_drops(state)}
 
   def handle_info({:log_level, level}, state) do
-    Link.set_log_level(state.link, level)
+    Log.set_level(state.link, level)
     {:noreply, state}
   end
 
@@ -113,7 +110,8 @@ defmodule Snakepit.Worker.Server do
   def handle_info(message, state) do
     case Link.message(state.link, message) do
       {:items, items, link} ->
-        {:noreply, items |> Enum.reduce(%{state | link: link}, &handle_item/2) |> drops_later()}
+        {:noreply,
+         items |> Enum.reduce(%{state | link: link}, &handle_item/2) |> Log.tell_drops_later()}
 
       {:quiet, link} ->
         {:noreply, %{state | link: link}}
@@ -130,8 +128,8 @@ defmodule Snakepit.Worker.Server do
   def terminate(_reason, state) do
     state = begin_stop(state)
     how = if state.killed, do: :kill, else: :end
-    link = Link.await_end(state.link, how, state.stop_at, &log(state, &1))
-    tell_drops(%{state | link: link})
+    link = Link.await_end(state.link, how, state.stop_at, &Log.item(&1, state))
+    Log.tell_drops(%{state | link: link})
     Events.ended(state, :stopped, "was told to end")
     Link.clean(link)
   end
@@ -166,34 +164,7 @@ defmodule Snakepit.Worker.Server do
     end
   end
 
-  defp handle_item({:text, _line} = item, %{link: %{output: output} = link} = state) do
-    if Output.crowded?(output) do
-      %{state | link: %{link | output: Output.drop(output)}}
-    else
-      log(state, item)
-      state
-    end
-  end
-
-  defp handle_item(item, state) do
-    log(state, item)
-    state
-  end
-
-  defp log(state, item), do: Log.item(item, source(state))
-  defp source(%{pool: pool, id: id}), do: %{pool: pool.config.name, worker_id: id}
-
-  # Not with every line that is dropped.
-  defp drops_later(%{drops: nil, link: %{output: %{dropped: dropped}}} = state) when dropped > 0,
-    do: %{state | drops: :erlang.start_timer(@drops_wait, self(), :drops)}
-
-  defp drops_later(state), do: state
-
-  defp tell_drops(state) do
-    {dropped, link} = Link.dropped(state.link)
-    Log.dropped(dropped, source(state))
-    %{state | link: link, drops: nil}
-  end
+  defp handle_item(item, state), do: Log.pass_on(state, item)
 
   # -- health
 
@@ -306,8 +277,8 @@ defmodule Snakepit.Worker.Server do
 
   defp hear_last_words(state) do
     {items, link} = Link.last_words(state.link)
-    Enum.each(items, &log(state, &1))
-    tell_drops(%{state | link: link})
+    Enum.each(items, &Log.item(&1, state))
+    Log.tell_drops(%{state | link: link})
   end
 
   defp restart_after(state, delay, failures) do
