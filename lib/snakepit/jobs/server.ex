@@ -6,7 +6,7 @@ defmodule Snakepit.Jobs.Server do
   use GenServer
 
   alias Snakepit.Error
-  alias Snakepit.Jobs.{Board, Events, Job, Owners, Results, Retention, Runner, Schedule}
+  alias Snakepit.Jobs.{Board, Events, Job, Parties, Results, Retention, Runner, Schedule}
   alias Snakepit.Pool.Succession
 
   @predecessor_timeout 1_000
@@ -16,9 +16,7 @@ defmodule Snakepit.Jobs.Server do
     :schedule,
     :retention,
     :retention_timer,
-    owners: %Owners{},
-    parties: %{},
-    wanting_room: MapSet.new(),
+    parties: %Parties{},
     numbers: 0
   ]
 
@@ -81,7 +79,8 @@ defmodule Snakepit.Jobs.Server do
   @impl true
   def handle_call({:submit, order}, _from, state) do
     if Schedule.full?(state.schedule) do
-      {:reply, {:error, :too_many_jobs}, want_room(state, order)}
+      {:reply, {:error, :too_many_jobs},
+       %{state | parties: Parties.want_room(state.parties, order.notify)}}
     else
       {id, state} = admit(state, order)
       {:reply, {:ok, id}, start_next(state)}
@@ -133,10 +132,10 @@ defmodule Snakepit.Jobs.Server do
 
       # Nobody wants what the jobs of a batch give any more.
       :unknown ->
-        {ids, owners} = Owners.gone(state.owners, pid)
+        {ids, parties} = Parties.gone(state.parties, pid)
 
         {:noreply,
-         ids |> Enum.reduce(%{state | owners: owners}, &remove(&2, &1)) |> tell_of_room()}
+         ids |> Enum.reduce(%{state | parties: parties}, &remove(&2, &1)) |> tell_of_room()}
     end
   end
 
@@ -211,8 +210,7 @@ defmodule Snakepit.Jobs.Server do
        state
        | numbers: numbers + 1,
          schedule: Schedule.add(state.schedule, order),
-         owners: Owners.add(state.owners, order.owner, id),
-         parties: Map.put(state.parties, id, {order.owner, order.notify})
+         parties: Parties.add(state.parties, id, order.owner, order.notify)
      }}
   end
 
@@ -230,18 +228,10 @@ defmodule Snakepit.Jobs.Server do
     end
   end
 
-  defp want_room(state, %{notify: nil}), do: state
-
-  defp want_room(state, %{notify: notify}),
-    do: %{state | wanting_room: MapSet.put(state.wanting_room, notify)}
-
-  defp tell_of_room(%{wanting_room: wanting} = state) do
-    if MapSet.size(wanting) == 0 or Schedule.full?(state.schedule) do
-      state
-    else
-      for notify <- wanting, do: send(notify, {notify, :room})
-      %{state | wanting_room: MapSet.new()}
-    end
+  defp tell_of_room(state) do
+    if Schedule.full?(state.schedule),
+      do: state,
+      else: %{state | parties: Parties.tell_of_room(state.parties)}
   end
 
   # -- end
@@ -286,8 +276,10 @@ defmodule Snakepit.Jobs.Server do
     with {:ok, job} <- Board.job(board, id), false <- Job.final?(job) do
       job = Board.post(board, Job.finish(job, final, reason, Board.size(board, job)))
 
+      finished(state, job, crash)
+
       # What belongs to a batch is deleted by it.
-      if finished(state, job, crash),
+      if Parties.owned?(state.parties, id),
         do: state,
         else: retain(%{state | retention: Retention.add(state.retention, job)})
     else
@@ -321,9 +313,7 @@ defmodule Snakepit.Jobs.Server do
   # Whoever waits for the job or counts it hears of its end.
   defp finished(state, job, crash) do
     Events.finished(state.board.config.name, job, crash)
-    {owner, notify} = state.parties[job.id]
-    if notify, do: send(notify, {notify, {:finished, job.id}})
-    owner
+    Parties.tell_finished(state.parties, job.id)
   end
 
   defp retain(%{board: board} = state) do
@@ -337,10 +327,7 @@ defmodule Snakepit.Jobs.Server do
     |> schedule_retention()
   end
 
-  defp forget(state, id) do
-    {{owner, _notify}, parties} = Map.pop(state.parties, id, {nil, nil})
-    %{state | parties: parties, owners: Owners.remove(state.owners, owner, id)}
-  end
+  defp forget(state, id), do: %{state | parties: Parties.forget(state.parties, id)}
 
   defp schedule_retention(%{retention_timer: nil} = state) do
     case Retention.next_in(state.retention) do
