@@ -70,6 +70,8 @@ defmodule Snakepit.Adapters.ForeignGRPCTest do
       assert %{"n" => 0, "is_final" => false} = GRPC.Client.decode_result(chunk)
       assert_receive {:snakepit, ^ref, {:chunk, %{"is_final" => true}}}, 5_000
       assert_receive {:snakepit, ^ref, :done}, 5_000
+      # Kept until here: a stream that is collected ends without a word.
+      :ok = Snakepit.cancel(stream)
 
       # It has no such method.
       result = Snakepit.execute_client_stream("total", %{}, [%{n: 1}], pool: pool)

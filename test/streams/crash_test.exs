@@ -87,6 +87,8 @@ defmodule Snakepit.Streams.CrashTest do
         assert_receive {:snakepit, ^ref, {:error, :worker_exited}}, 5_000
       end
 
+      # Kept until here: a stream that is collected ends without a word.
+      assert length(streams) == 8
       await_free(pool)
       assert_no_stray_messages()
     end

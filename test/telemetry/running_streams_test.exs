@@ -84,6 +84,8 @@ defmodule Snakepit.Telemetry.RunningStreamsTest do
     assert_receive {:snakepit, ^ref, {:chunk, _}}, 5_000
     assert Streams.cancel(shared(pool), only(pool).id) == :ok
     assert_receive {:snakepit, ^ref, {:error, :cancelled}}, 5_000
+    # Kept until here: a stream that is collected ends without a word.
+    :ok = Snakepit.cancel(stream)
     await_free(pool)
 
     test = self()
