@@ -7,6 +7,8 @@ defmodule Snakepit.Log.LimitsTest do
   alias Snakepit.Log.Client
   alias Snakepit.Test.{Adapters, LogTap}
 
+  @moduletag :capture_log
+
   setup do: LogTap.attach()
 
   defp pool(options) do
@@ -25,7 +27,7 @@ defmodule Snakepit.Log.LimitsTest do
     receive do
       {:log, text, %{level: :warning}} -> with 0 <- dropped(text), do: await_dropped()
     after
-      5_000 -> flunk("nothing was told")
+      30_000 -> flunk("nothing was told")
     end
   end
 
@@ -39,7 +41,7 @@ defmodule Snakepit.Log.LimitsTest do
       {:log, "the last line", _metadata} -> lines(kept + 1, dropped, expected)
       {:log, text, _metadata} -> lines(kept, dropped + dropped(text), expected)
     after
-      10_000 -> flunk("#{kept} lines, and #{dropped} that are missing, of #{expected}")
+      30_000 -> flunk("#{kept} lines, and #{dropped} that are missing, of #{expected}")
     end
   end
 
