@@ -83,15 +83,15 @@ pub(crate) async fn exchange(
                     }
                     code => debug!(command, request_id, "the stream was reset ({code})"),
                 }
-                inbox.abandon();
                 state.cancel();
+                inbox.abandon();
             }
         }
     });
     Ok(Outgoing::new(outbox, move || {
         reading.abort();
-        inbox.abandon();
         state.cancel();
+        inbox.abandon();
     }))
 }
 

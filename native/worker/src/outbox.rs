@@ -202,7 +202,8 @@ impl<T> Outbox<T> {
     }
 }
 
-/// The reading end, as tonic wants it. Dropping it abandons the outbox and runs `on_drop`.
+/// The reading end, as tonic wants it. Dropping it runs `on_drop` and abandons the outbox: a handler
+/// that wakes and ends for that is one of a call that is cancelled by then.
 pub(crate) struct Outgoing<T> {
     outbox: Arc<Outbox<T>>,
     on_drop: Option<Box<dyn FnOnce() + Send>>,
@@ -224,9 +225,9 @@ impl<T> futures_core::Stream for Outgoing<T> {
 
 impl<T> Drop for Outgoing<T> {
     fn drop(&mut self) {
-        self.outbox.abandon();
         if let Some(on_drop) = self.on_drop.take() {
             on_drop();
         }
+        self.outbox.abandon();
     }
 }
