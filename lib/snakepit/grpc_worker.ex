@@ -21,6 +21,7 @@ defmodule Snakepit.GRPCWorker do
   """
 
   alias Snakepit.{Config, Error, GRPC, Pool, Request, Worker}
+  alias Snakepit.Pool.Calls
 
   @type worker :: GenServer.server()
 
@@ -32,7 +33,7 @@ defmodule Snakepit.GRPCWorker do
   def execute(worker, command, args, opts \\ []) do
     with {:ok, request} <- Request.new(command, args, opts),
          {:ok, pool, index} <- locate(worker),
-         do: Pool.execute_on(pool, index, request)
+         do: Calls.execute(pool, index, request)
   end
 
   @doc """
@@ -43,7 +44,7 @@ defmodule Snakepit.GRPCWorker do
   def execute_stream(worker, command, args, callback, opts \\ []) do
     with {:ok, request} <- Request.new(command, args, opts),
          {:ok, pool, index} <- locate(worker),
-         do: Pool.stream_on(pool, index, request, callback)
+         do: Calls.stream(pool, index, request, callback)
   end
 
   @doc """
@@ -54,7 +55,7 @@ defmodule Snakepit.GRPCWorker do
   def execute_in_session(worker, session_id, command, args, opts \\ []) do
     with {:ok, request} <- Request.new(command, args, Request.in_session(opts, session_id)),
          {:ok, pool, index} <- locate(worker),
-         do: Pool.execute_on(pool, index, request)
+         do: Calls.execute(pool, index, request)
   end
 
   @doc """

@@ -177,7 +177,8 @@ defmodule Snakepit.Telemetry.EventsTest do
     assert %{kind: :error, reason: %RuntimeError{message: "enough"}, stacktrace: [_ | _]} =
              metadata
 
-    assert %{chunks: 4} = measured
+    # As many as had come by then.
+    assert measured.chunks in 1..4
     refute_received {:event, [:snakepit, :stream, :stop], _measured, _metadata}
   end
 

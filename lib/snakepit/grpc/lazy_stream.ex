@@ -5,7 +5,7 @@ defmodule Snakepit.GRPC.LazyStream do
 
   alias Snakepit.{Error, Pool, Request}
   alias Snakepit.GRPC.StreamCall
-  alias Snakepit.Pool.{Lease, Streams}
+  alias Snakepit.Pool.{Calls, Lease, Streams}
   alias Snakepit.Worker.Channel
 
   @spec new(term(), term(), Snakepit.opts()) :: Enumerable.t()
@@ -23,7 +23,7 @@ defmodule Snakepit.GRPC.LazyStream do
   defp open(request) do
     with {:ok, pool} <- Pool.fetch_or_start(request.pool),
          {:ok, lease, span, stream} <-
-           Pool.open_stream(pool, request, &StreamCall.open(Channel.grpc(&1.channel), &2)) do
+           Calls.open_stream(pool, request, &StreamCall.open(Channel.grpc(&1.channel), &2)) do
       %{request: request, lease: lease, span: span, stream: stream, rest: [], given: 0, held: nil}
     else
       {:error, reason} -> raise Error.about(Error.exception(reason), request, nil)

@@ -5,6 +5,7 @@ defmodule Snakepit.Jobs.Runner do
 
   alias Snakepit.{Adapter, Error, Pool, Request}
   alias Snakepit.Jobs.{Board, Progress, Results, Server}
+  alias Snakepit.Pool.Calls
 
   @doc """
   Starts the work. The runner ends with a reason of which `outcome/1` makes the final state.
@@ -80,7 +81,7 @@ defmodule Snakepit.Jobs.Runner do
   end
 
   defp call(pool, request, {board, results, id}) do
-    with {:ok, value} <- pool |> Pool.execute_on(:any, request) |> hear_out(pool, request) do
+    with {:ok, value} <- pool |> Calls.execute(:any, request) |> hear_out(pool, request) do
       # Before any of it is kept.
       if :erlang.external_size(value) > board.config.max_result_bytes do
         {:error, too_large(board, request)}
@@ -116,7 +117,7 @@ defmodule Snakepit.Jobs.Runner do
     Board.put_value(board, id, "rows", %{})
 
     result =
-      Pool.stream_on(pool, :any, request, fn
+      Calls.stream(pool, :any, request, fn
         # Whether it is a row or the error that ended the stream is known after it.
         %{"is_final" => true} = chunk -> Process.put(:final, chunk)
         chunk -> append(chunk, board, results, id)

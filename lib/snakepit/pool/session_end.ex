@@ -3,8 +3,8 @@ defmodule Snakepit.Pool.SessionEnd do
   # Sessions that are over and of which Python has to hear: many in one call, each when no call in
   # it runs any more. Until Python has answered, who wants a session of the same id waits.
 
-  alias Snakepit.{Pool, Request}
-  alias Snakepit.Pool.{Shared, Slots}
+  alias Snakepit.Request
+  alias Snakepit.Pool.{Calls, Shared, Slots}
 
   @command "snakepit.end_sessions"
   @timeout 30_000
@@ -115,7 +115,7 @@ defmodule Snakepit.Pool.SessionEnd do
 
     {_pid, monitor} =
       spawn_monitor(fn ->
-        results = Enum.map(workers, &Pool.execute_on(pool, &1, request))
+        results = Enum.map(workers, &Calls.execute(pool, &1, request))
         exit({:ended, Enum.find(results, hd(results), &match?({:error, _reason}, &1))})
       end)
 
