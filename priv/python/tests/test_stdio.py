@@ -212,6 +212,13 @@ def test_the_end_under_a_stubborn_handler_is_told(start, output):
     call = client.start("stubborn")
     assert client.health()["active_requests"] == 1
     call.cancel()
+    report = control(lines.get(timeout=LIMIT))
+    assert (report["event"], report["command"], report["how"]) == (
+        "cancelled",
+        "stubborn",
+        "killed",
+    )
+    assert report["us"] >= 50_000
     event = control(lines.get(timeout=LIMIT))
     assert event["level"] == "warning"
     assert event["message"].startswith("stubborn went on for 50 ms after its cancellation")

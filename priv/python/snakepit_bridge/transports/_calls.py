@@ -307,7 +307,7 @@ class Calls:
         )
 
         def tell() -> None:
-            self._process.tell_soon(call.cancellation("killed"))
+            self._process.tell(call.cancellation("killed"))
             self._process.warn(warning, call.request_id)
 
         # The parent may not read: that must not keep the process alive.

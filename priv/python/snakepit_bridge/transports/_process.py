@@ -103,15 +103,20 @@ class Process:
         if self.has_parent:
             self._herald.tell(event)
 
+    def tell(self, event: dict[str, Any]) -> None:
+        """Tells the parent, if there is one, and returns when it is written."""
+        if self.has_parent:
+            from json import dumps
+
+            self.tell_parent(dumps(event))
+
     def warn(self, message: str, request_id: str) -> None:
         """Has a warning of the worker's own appear in the log."""
         if not self.has_parent:
             print(f"snakepit: {message}", file=sys.stderr, flush=True)
             return
-        from json import dumps
-
         event = {"event": "log", "level": "warning", "logger": "snakepit"}
-        self.tell_parent(dumps({**event, "request_id": request_id, "message": message}))
+        self.tell({**event, "request_id": request_id, "message": message})
 
     def when_parent_goes(self, farewell: Callable[[], None]) -> None:
         """Has ``farewell`` called, on a thread of its own, when the parent has gone."""
