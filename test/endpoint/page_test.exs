@@ -101,6 +101,9 @@ defmodule Snakepit.Endpoint.PageTest do
       reason: :worker_timeout
     })
 
+    # The longest word there is, which a phone has to break.
+    if arguments == [], do: Errors.record(%{pool: @pool, reason: :streaming_not_supported})
+
     browser = Browser.open([url, @token, command | arguments])
 
     Browser.await(browser, "more")
