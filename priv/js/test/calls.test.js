@@ -188,6 +188,8 @@ test("health answers, also the standard one, and reflection lists the service", 
   call.write({ listServices: "" });
   const [{ listServicesResponse }] = await once(call, "data");
   call.end();
+  // One that still ran when the worker stops would fail with nobody to hear it.
+  await once(call.resume(), "end");
   const names = listServicesResponse.service.map((/** @type {{name: string}} */ { name }) => name);
   assert.ok(names.includes("snakepit.SnakepitBridge"), names.join());
   reflection.close();
