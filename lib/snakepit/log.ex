@@ -104,7 +104,12 @@ defmodule Snakepit.Log do
   @doc false
   # What was set holds for a library that was not loaded yet.
   @spec apply_to_client() :: :ok
-  def apply_to_client, do: set_client(settings().client)
+  def apply_to_client do
+    %{client: level} = settings()
+    :ok = set_client(level)
+    # Somebody may have set another one in between, and it must not be undone.
+    if settings().client == level, do: :ok, else: apply_to_client()
+  end
 
   defp settings, do: :persistent_term.get(__MODULE__, defaults())
   defp put(settings), do: :persistent_term.put(__MODULE__, settings)

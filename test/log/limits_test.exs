@@ -5,7 +5,7 @@ defmodule Snakepit.Log.LimitsTest do
   import Snakepit.Test.PoolHelper
 
   alias Snakepit.Log.Client
-  alias Snakepit.Test.{Adapters, LogTap}
+  alias Snakepit.Test.{Adapters, Await, LogTap}
 
   @moduletag :capture_log
 
@@ -101,6 +101,14 @@ defmodule Snakepit.Log.LimitsTest do
       Snakepit.Supervisor |> Supervisor.which_children() |> List.keyfind(Client, 0)
 
     kill(pid)
+
+    Await.eventually(fn ->
+      {_id, successor, _type, _modules} =
+        Snakepit.Supervisor |> Supervisor.which_children() |> List.keyfind(Client, 0)
+
+      is_pid(successor) and successor != pid
+    end)
+
     Snakepit.Log.put_level(:client, :trace)
     on_exit(fn -> Snakepit.Log.put_level(:client, :warning) end)
     pool = pool([])
