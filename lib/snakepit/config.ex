@@ -54,7 +54,8 @@ defmodule Snakepit.Config do
           {MyApp.Reports, pool_size: 1, python: [modules: ["my_app.reports"]]}
         ]
 
-  `jobs` and `log` are described by `Snakepit.Jobs` and `Snakepit.Log`.
+  `jobs`, `log` and `endpoint` are described by `Snakepit.Jobs`, `Snakepit.Log` and
+  `Snakepit.Endpoint`.
 
   A pool starts with the
   application only when one of `:adapter_module`, `:adapters`, `:pool_config` and `:grpc_config` is

@@ -30,7 +30,7 @@ defmodule Snakepit.Pool do
 
   alias Snakepit.{Config, Error, GRPC, Progress, Request}
   alias Snakepit.Pool.{Calls, Choice, Drain, Gate, Lease, Recycler, Server, SessionKeeper, Shared}
-  alias Snakepit.Pool.{Succession, WorkerSupervisor}
+  alias Snakepit.Pool.WorkerSupervisor
   alias Snakepit.Worker.Channel
 
   @doc """
@@ -169,7 +169,7 @@ defmodule Snakepit.Pool do
       [:default]
   """
   @spec names() :: [atom()]
-  def names, do: for(name <- Succession.names(Server), {:ok, _} <- [Shared.fetch(name)], do: name)
+  def names, do: Enum.map(Shared.all(), & &1.config.name)
 
   @doc false
   @spec fetch_or_start(atom()) :: {:ok, Shared.t()} | {:error, Error.reason()}

@@ -7,10 +7,11 @@ defmodule Snakepit.Status do
       end
 
   It is read from memory that calls share, but for the length of a queue, which its pool tells; so it
-  costs calls nothing, and costs nothing at all while nobody asks. It can be asked at any time, also while pools start, stop or crash.
+  costs calls nothing, and costs nothing at all while nobody asks. It can be asked at any time, also
+  while pools start, stop or crash.
   """
 
-  alias Snakepit.Pool.{SessionTable, Shared, Stats, Streams, Succession}
+  alias Snakepit.Pool.{SessionTable, Shared, Stats, Streams}
   alias Snakepit.{Request, Status}
 
   @sessions 50
@@ -54,7 +55,7 @@ defmodule Snakepit.Status do
   """
   @spec snapshot() :: snapshot()
   def snapshot do
-    pools = pools()
+    pools = Shared.all()
 
     %{
       at: DateTime.utc_now(),
@@ -68,17 +69,6 @@ defmodule Snakepit.Status do
     }
   end
 
-  @doc false
-  @spec pools() :: [Shared.t()]
-  def pools do
-    pools =
-      for name <- Succession.names(Snakepit.Pool.Server),
-          {:ok, pool} <- [Shared.fetch(name)],
-          do: pool
-
-    Enum.sort_by(pools, & &1.config.name)
-  end
-
   defp pool(%Shared{config: config} = pool) do
     config
     |> Map.take([:name, :adapter, :queue_limit])
@@ -86,12 +76,8 @@ defmodule Snakepit.Status do
   end
 
   defp workers(pool) do
-    for worker <- Stats.workers(pool) do
-      age =
-        worker.started_at && DateTime.diff(DateTime.utc_now(), worker.started_at, :millisecond)
-
-      Map.merge(worker, %{pool: pool.config.name, age_ms: age})
-    end
+    for worker <- Stats.workers(pool),
+        do: Map.merge(worker, %{pool: pool.config.name, age_ms: Stats.age_ms(worker)})
   end
 
   defp with_usage(workers) do

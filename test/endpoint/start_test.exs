@@ -7,6 +7,8 @@ defmodule Snakepit.Endpoint.StartTest do
   alias Snakepit.Endpoint
   alias Snakepit.Test.{AppEnv, Http, LogTap, StreamHelper}
 
+  @moduletag :capture_log
+
   defp taken_port do
     {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
     {:ok, port} = :inet.port(socket)

@@ -8,6 +8,8 @@ defmodule Snakepit.Log.ArgumentsTest do
   alias Snakepit.{Error, Jobs, Log, Pool}
   alias Snakepit.Test.{Adapters, AppEnv, LogTap}
 
+  @moduletag :capture_log
+
   @card "4556-7375-8689-9855"
 
   setup do

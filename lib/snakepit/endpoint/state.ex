@@ -33,7 +33,7 @@ defmodule Snakepit.Endpoint.State do
   The pools that the page calls by that name: one, unless it is that of an atom and of a module.
   """
   @spec pools(String.t()) :: [Shared.t()]
-  def pools(name), do: Enum.filter(Status.pools(), &(text(&1.config.name) == name))
+  def pools(name), do: Enum.filter(Shared.all(), &(text(&1.config.name) == name))
 
   defp worker(worker), do: worker |> Map.drop([:pid, :address, :started_at]) |> plain()
 

@@ -8,7 +8,8 @@ defmodule Snakepit.Jobs.Board do
   # on the board.
 
   alias Snakepit.{Error, Mailbox}
-  alias Snakepit.Jobs.{Job, Results}
+  alias Snakepit.Jobs.{Job, Results, Server}
+  alias Snakepit.Pool.Succession
 
   @enforce_keys [:server, :config, :jobs, :updates, :values, :bells, :expired]
   defstruct [:server, :config, :jobs, :updates, :values, :bells, :expired]
@@ -60,6 +61,12 @@ defmodule Snakepit.Jobs.Board do
       board -> {:ok, board}
     end
   end
+
+  @doc """
+  The boards of all services that run.
+  """
+  @spec all() :: [t()]
+  def all, do: for(name <- Succession.names(Server), {:ok, board} <- [fetch(name)], do: board)
 
   @spec job(t(), term()) :: {:ok, Job.t()} | {:error, :not_found | :expired | :draining}
   def job(%__MODULE__{} = board, id) do

@@ -2,9 +2,8 @@ defmodule Snakepit.Metrics.Live do
   @moduledoc false
   # What is read from the pools and the jobs when it is asked for.
 
-  alias Snakepit.{Jobs, Pool}
   alias Snakepit.Jobs.{Board, Job}
-  alias Snakepit.Pool.{Shared, Stats, Streams, Succession}
+  alias Snakepit.Pool.{Shared, Stats, Streams}
   alias Snakepit.Status.Usage
 
   @states [:starting, :ready, :failing, :leaving, :draining]
@@ -14,11 +13,11 @@ defmodule Snakepit.Metrics.Live do
 
   @spec read() :: t()
   def read do
-    pools = for name <- Pool.names(), {:ok, pool} <- [Shared.fetch(name)], do: pool(name, pool)
+    pools = Enum.map(Shared.all(), &pool/1)
     Enum.reduce([%{jobs: jobs()} | pools], %{}, &Map.merge(&2, &1, fn _, a, b -> a ++ b end))
   end
 
-  defp pool(name, pool) do
+  defp pool(%{config: %{name: name}} = pool) do
     stats = Stats.pool(pool)
     workers = Stats.workers(pool)
     streams = Streams.running(pool)
@@ -43,18 +42,16 @@ defmodule Snakepit.Metrics.Live do
       worker_cpu: for({labels, {_rss, cpu_ms}} <- used, do: {labels, cpu_ms / 1000}),
       worker_uptime:
         for(
-          %{started_at: %DateTime{} = started_at} = worker <- workers,
-          do:
-            {{name, worker.id},
-             DateTime.diff(DateTime.utc_now(), started_at, :millisecond) / 1000}
+          worker <- workers,
+          age_ms = Stats.age_ms(worker),
+          do: {{name, worker.id}, age_ms / 1000}
         )
     }
   end
 
   defp jobs do
-    for name <- Succession.names(Jobs.Server),
-        {:ok, board} <- [Board.fetch(name)],
+    for board <- Board.all(),
         state <- Job.states(),
-        do: {{name, state}, Board.count(board, state)}
+        do: {{board.config.name, state}, Board.count(board, state)}
   end
 end

@@ -182,8 +182,7 @@ defmodule Snakepit.Pool.Server do
         :error -> state
       end
 
-    Streams.abandon(state.pool, token)
-    freed = Slots.reap(state.pool.slots, token)
+    freed = Slots.reap(state.pool.slots, token, &Streams.abandon(state.pool, &1, token))
     {:noreply, Enum.reduce(freed, state, &serve(&2, &1))}
   end
 

@@ -4,7 +4,7 @@ defmodule Snakepit.Pool.Shared do
   # the table with the connection of every worker.
 
   alias Snakepit.{Config, Worker}
-  alias Snakepit.Pool.{SessionTable, Slots, Streams}
+  alias Snakepit.Pool.{Server, SessionTable, Slots, Streams, Succession}
 
   @enforce_keys [:key, :generation, :server, :slots, :table, :streams, :sessions] ++
                   [:directory, :config]
@@ -68,6 +68,14 @@ defmodule Snakepit.Pool.Shared do
       %__MODULE__{} = pool -> {:ok, pool}
       nil -> {:error, :pool_not_found}
     end
+  end
+
+  @doc """
+  The pools that run, in the order of their names.
+  """
+  @spec all() :: [t()]
+  def all do
+    for name <- Enum.sort(Succession.names(Server)), {:ok, pool} <- [fetch(name)], do: pool
   end
 
   @doc """

@@ -95,18 +95,15 @@ defmodule Snakepit.Pool.Slots do
   end
 
   @doc """
-  The slots of one caller.
+  Frees every slot of a dead caller and returns the workers they belong to. `on_slot` is called with
+  each before it is free.
   """
-  @spec held_by(t(), token()) :: [slot()]
-  def held_by(%__MODULE__{} = slots, token),
-    do: for(slot <- 1..(slots.size * slots.capacity), held?(slots, slot, token), do: slot)
+  @spec reap(t(), token(), (slot() -> term())) :: [worker()]
+  def reap(%__MODULE__{} = slots, token, on_slot \\ fn _slot -> :ok end) do
+    reaped =
+      for slot <- 1..(slots.size * slots.capacity), held?(slots, slot, token), do: slot
 
-  @doc """
-  Frees every slot of a dead caller and returns the workers they belong to.
-  """
-  @spec reap(t(), token()) :: [worker()]
-  def reap(%__MODULE__{} = slots, token) do
-    reaped = held_by(slots, token)
+    Enum.each(reaped, on_slot)
     workers = reaped |> Enum.map(&worker(slots, &1)) |> Enum.uniq()
     Enum.each(reaped, &:atomics.compare_exchange(slots.slots, &1, token, 0))
 

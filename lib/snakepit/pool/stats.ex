@@ -32,6 +32,15 @@ defmodule Snakepit.Pool.Stats do
     })
   end
 
+  @doc """
+  How long ago the process of a worker was started; nil when it has none.
+  """
+  @spec age_ms(map()) :: integer() | nil
+  def age_ms(%{started_at: nil}), do: nil
+
+  def age_ms(%{started_at: started_at}),
+    do: DateTime.diff(DateTime.utc_now(), started_at, :millisecond)
+
   @spec pool(Shared.t()) :: map()
   def pool(%Shared{slots: slots} = pool) do
     workers = 0..(slots.size - 1)

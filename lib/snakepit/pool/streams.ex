@@ -98,13 +98,12 @@ defmodule Snakepit.Pool.Streams do
   end
 
   @doc """
-  The caller with this token is gone.
+  The caller that had this slot is gone.
   """
-  @spec abandon(Shared.t(), Slots.token()) :: :ok
-  def abandon(%Shared{slots: slots} = pool, token) do
-    for slot <- Slots.held_by(slots, token),
-        %__MODULE__{} = stream <- [lookup(pool, slot, token)],
-        do: finish(stream, {:returned, {:error, :caller_down}})
+  @spec abandon(Shared.t(), Slots.slot(), Slots.token()) :: :ok
+  def abandon(pool, slot, token) do
+    with %__MODULE__{} = stream <- lookup(pool, slot, token),
+         do: finish(stream, {:returned, {:error, :caller_down}})
 
     :ok
   end

@@ -3,8 +3,7 @@ defmodule Snakepit.Status.Jobs do
   # The jobs of all services in short. There may be very many: those that are not shown are counted
   # where they are.
 
-  alias Snakepit.Jobs.{Board, Job, Server}
-  alias Snakepit.Pool.Succession
+  alias Snakepit.Jobs.{Board, Job}
 
   @latest 20
 
@@ -12,7 +11,7 @@ defmodule Snakepit.Status.Jobs do
 
   @spec snapshot() :: t()
   def snapshot do
-    boards = for name <- Succession.names(Server), {:ok, board} <- [Board.fetch(name)], do: board
+    boards = Board.all()
 
     %{
       counts:

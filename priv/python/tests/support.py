@@ -26,6 +26,16 @@ def make_call(**attributes: Any) -> Any:
     return SimpleNamespace(**{**known, **attributes})
 
 
+def read_all(stream: Any) -> tuple[list[Any], Any]:
+    """The chunks of a handler's stream, and its final chunk."""
+    chunks = []
+    while True:
+        try:
+            chunks.append(next(stream))
+        except StopIteration as stop:
+            return chunks, stop.value
+
+
 class FakeSink:
     """Keeps what it is given. With ``room`` it takes that many chunks, until ``give`` is called."""
 

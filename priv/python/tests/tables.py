@@ -4,7 +4,7 @@ import csv
 import sqlite3
 
 import pytest
-from support import make_call
+from support import make_call, read_all
 
 from snakepit_bridge._entry import Entry
 from snakepit_bridge._registry import Handler
@@ -16,13 +16,7 @@ ENTRY = Entry(Handler("process_large_dataset", "stream", process_large_dataset),
 
 def process(path, **args):
     """The chunks and the final chunk."""
-    stream = ENTRY.invoke({"file_path": str(path), **args}, make_call())
-    chunks = []
-    while True:
-        try:
-            chunks.append(next(stream))
-        except StopIteration as stop:
-            return chunks, stop.value
+    return read_all(ENTRY.invoke({"file_path": str(path), **args}, make_call()))
 
 
 def figures_by_sqlite(path, group, columns):

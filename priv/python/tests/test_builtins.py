@@ -1,5 +1,5 @@
 import pytest
-from support import make_call
+from support import make_call, read_all
 
 from snakepit_bridge import InvalidArguments
 
@@ -10,15 +10,6 @@ def run(dispatcher):
         return dispatcher.find(name).invoke(args, make_call())
 
     return run
-
-
-def stream(chunks):
-    found = []
-    while True:
-        try:
-            found.append(next(chunks))
-        except StopIteration as stop:
-            return found, stop.value
 
 
 def test_ping_tells_that_the_worker_answers(run):
@@ -56,14 +47,14 @@ def test_a_division_by_zero_is_an_error_of_python(run):
 
 
 def test_ping_stream_gives_count_chunks_of_which_the_last_is_final(run):
-    chunks, final = stream(run("ping_stream", count=5))
+    chunks, final = read_all(run("ping_stream", count=5))
     assert [chunk["message"] for chunk in chunks] == ["ping 1", "ping 2", "ping 3", "ping 4"]
     assert final == {"message": "ping 5", "index": 5}
 
 
 @pytest.mark.parametrize("count", [0, 1, -1])
 def test_a_short_ping_stream_has_a_final_chunk_only(run, count):
-    chunks, final = stream(run("ping_stream", count=count))
+    chunks, final = read_all(run("ping_stream", count=count))
     assert chunks == []
     assert final == ({"message": "ping 1", "index": 1} if count == 1 else None)
 
@@ -71,5 +62,5 @@ def test_a_short_ping_stream_has_a_final_chunk_only(run, count):
 def test_ping_stream_waits_between_its_chunks(run, monkeypatch):
     waited = []
     monkeypatch.setattr("time.sleep", waited.append)
-    stream(run("ping_stream", count=3, interval=250))
+    read_all(run("ping_stream", count=3, interval=250))
     assert waited == [0.25, 0.25]

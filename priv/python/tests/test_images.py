@@ -6,7 +6,7 @@ import os
 import pickle
 
 import pytest
-from support import make_call
+from support import make_call, read_all
 
 from snakepit_bridge import InvalidArguments
 from snakepit_bridge._entry import Entry
@@ -30,13 +30,7 @@ def made(tmp_path_factory):
 
 def infer(**args):
     """The chunks and the final chunk."""
-    stream = ENTRY.invoke(args, make_call())
-    chunks = []
-    while True:
-        try:
-            chunks.append(next(stream))
-        except StopIteration as stop:
-            return chunks, stop.value
+    return read_all(ENTRY.invoke(args, make_call()))
 
 
 def test_the_model_has_learned_to_read_digits(made):

@@ -1,7 +1,7 @@
 """What becomes of the values that plain handlers of streams yield and return."""
 
 import pytest
-from support import make_call
+from support import make_call, read_all
 
 from snakepit_bridge import Context, Final, InvalidArguments
 
@@ -11,13 +11,7 @@ def run(entry):
     """Runs a stream to its end: the chunks and the final chunk."""
 
     def run(function, /, **args):
-        chunks = entry(function, "stream").invoke(args, make_call())
-        found = []
-        while True:
-            try:
-                found.append(next(chunks))
-            except StopIteration as stop:
-                return found, stop.value
+        return read_all(entry(function, "stream").invoke(args, make_call()))
 
     return run
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from support import make_call
+from support import make_call, read_all
 
 from snakepit_bridge import Cancelled, Context, InvalidArguments
 from snakepit_bridge._sessions import Sessions
@@ -45,13 +45,7 @@ class Trained:
     """What a handler of a stream gives, and its final chunk."""
 
     def __init__(self, stream):
-        self.chunks = []
-        while True:
-            try:
-                self.chunks.append(next(stream))
-            except StopIteration as stop:
-                self.final = stop.value
-                return
+        self.chunks, self.final = read_all(stream)
 
 
 @pytest.fixture
