@@ -50,19 +50,21 @@ fn listen() -> Option<Listener> {
 fn forward(events: &Events, wishes: &Receiver<()>) {
     let mut env = OwnedEnv::new();
     let mut unsent = Vec::new();
+    let mut untold = 0;
     while wishes.recv().is_ok() {
         if unsent.is_empty() {
             unsent = events.next(BATCH);
         }
         let listener = LISTENER.get().and_then(Option::as_ref);
         let pid = listener.and_then(|one| *one.pid.lock().unwrap_or_else(PoisonError::into_inner));
-        let dropped = events.dropped();
+        untold += events.dropped();
         let sent = pid.map(|pid| {
-            env.send_and_clear(&pid, |env| (atoms::snakepit_log(), encoded(env, &unsent), dropped))
+            env.send_and_clear(&pid, |env| (atoms::snakepit_log(), encoded(env, &unsent), untold))
         });
         // A listener that has ended has a successor, which asks again.
         if matches!(sent, Some(Ok(()))) {
             unsent.clear();
+            untold = 0;
         }
     }
 }
