@@ -168,7 +168,14 @@ defmodule Snakepit.MixProject do
         ["README.md"] ++ guides() ++ Path.wildcard("livebooks/*.livemd") ++ ["CHANGELOG.md"],
       groups_for_extras: [Guides: ~r{^guides/}, Livebooks: ~r{^livebooks/}],
       groups_for_modules: [
-        Calls: [Snakepit, Snakepit.Stream, Snakepit.Session, Snakepit.Error, Snakepit.Binary],
+        Calls: [
+          Snakepit,
+          Snakepit.Stream,
+          Snakepit.Session,
+          Snakepit.Error,
+          Snakepit.Array,
+          Snakepit.Binary
+        ],
         Jobs: [Snakepit.Jobs, Snakepit.Progress],
         Pools: [Snakepit.Pool, Snakepit.Config],
         Observing: [

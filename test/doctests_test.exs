@@ -18,6 +18,7 @@ defmodule Snakepit.DoctestsTest do
 
   doctest Snakepit
   doctest Snakepit.AdapterFallback
+  doctest Snakepit.Array
   doctest Snakepit.Config
   doctest Snakepit.GRPCWorker
   doctest Snakepit.Jobs

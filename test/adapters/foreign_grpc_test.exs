@@ -42,6 +42,11 @@ defmodule Snakepit.Adapters.ForeignGRPCTest do
 
       assert {:error, %Error{kind: :python, message: "Unknown command: nothing"}} =
                Snakepit.execute("nothing", %{}, pool: pool)
+
+      assert {:error, %Error{kind: :encoding, message: message}} =
+               Snakepit.execute("echo", %{list: {:array, {1}, :u8, "x"}}, pool: pool)
+
+      assert message =~ "args.list: an array cannot be sent as JSON"
     end
 
     test "streams", %{pool: pool} do

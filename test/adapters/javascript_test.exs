@@ -95,7 +95,7 @@ defmodule Snakepit.Adapters.GRPCJavaScriptTest do
                   "neg_inf" => :neg_infinity,
                   "str" => "grüße",
                   "bytes" => <<0, 255>>,
-                  "typed" => [0.5],
+                  "typed" => {:array, {1}, :f64, <<0.5::float-little>>},
                   "map" => %{1 => "one"},
                   "date" => "1970-01-01T00:00:00.000Z"
                 }}

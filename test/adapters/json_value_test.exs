@@ -58,6 +58,21 @@ defmodule Snakepit.Adapters.JSONValueTest do
              {:ok, %{"__float__" => "nan", "x" => 1}}
   end
 
+  test "arrays of numbers" do
+    array = {:array, {2, 1}, :u16, <<1, 0, 0, 2>>}
+    assert back([array, 1]) == [array, 1]
+    assert back({:array, {2, 1}, {:u, 16}, <<1, 0, 0, 2>>}) == array
+    assert encoded(array) == ~s({"args":{"__array__":[[2,1],"u16",{"__bytes__":"AQAAAg=="}]}})
+    assert back({:array, {}, :f64, <<0::64>>}) == {:array, {}, :f64, <<0::64>>}
+    assert back({:array, {0, 3}, :c128, ""}) == {:array, {0, 3}, :c128, ""}
+
+    # Not one: it says something else.
+    for form <- [1, [[2], "u16", "abc"], [[2], "x", "ab"], [[-1], "u8", ""], [["1"], "u8", "a"]] do
+      map = %{"__array__" => form}
+      assert back(map) == map
+    end
+  end
+
   test "an error names the path" do
     for {value, text} <- [
           {%{model: %{layers: [1, 2, 3, self()]}}, "args.model.layers[3]: a pid cannot"},
@@ -68,6 +83,15 @@ defmodule Snakepit.Adapters.JSONValueTest do
           {%{a: <<1::3>>}, "args.a: a bitstring"},
           {%{{1, 2} => 1}, "args: the name {1, 2}"},
           {%{<<255>> => 1}, "args: the name <<255>> is not valid text"},
+          {%{a: [{:array, {2}, :f32, "x"}]},
+           "args.a[0]: an array of f32 with the shape {2} takes 8"},
+          {%{a: {:array, {2}, :f31, "x"}},
+           "args.a: the dtype of an array is f31, not one of bool"},
+          {%{a: {:array, {2}, "f32", "x"}}, "args.a: the dtype of an array must be an atom"},
+          {%{a: {:array, [2], :f32, "x"}}, "args.a: the shape of an array must be a tuple"},
+          {%{a: {:array, {-2}, :f32, "x"}}, "args.a: the shape of an array must be a tuple"},
+          {%{a: {:array, {2}, :f32, 1}}, "args.a: the data of an array must be a binary"},
+          {%{a: nested(253, {:array, {}, :u8, "x"})}, "nested more than 256 deep"},
           {%{d: nested(300)}, "nested more than 256 deep"}
         ] do
       assert {:error, message} = JSONValue.members(command: "x", args: value)
@@ -82,6 +106,7 @@ defmodule Snakepit.Adapters.JSONValueTest do
     assert JSONValue.decode("{} \n") == {:ok, %{}}
   end
 
-  defp nested(0), do: 1
-  defp nested(depth), do: [nested(depth - 1)]
+  defp nested(depth, value \\ 1)
+  defp nested(0, value), do: value
+  defp nested(depth, value), do: [nested(depth - 1, value)]
 end

@@ -22,6 +22,7 @@ defmodule Snakepit.Test.Contract do
     {:odd_floats, "NaN and the infinities", []},
     {:dates, "dates and times arrive as ISO 8601", []},
     {:integer_keys, "integers as keys of maps", ["JSON through pipes": "become text"]},
+    {:arrays, "arrays of numbers, with shape and type", []},
     {:megabytes, "a binary of 5 MB, both ways", []},
     {:async_handlers, "async handlers", []},
     {:exceptions, "an exception: type, message, traceback", []},
@@ -154,6 +155,51 @@ defmodule Snakepit.Test.Contract do
   def integer_keys(%{pool: pool}), do: assert(same(pool, %{1 => "one"}) == %{1 => "one"})
 
   defp keys_become_text(%{pool: pool}), do: assert(same(pool, %{1 => "one"}) == %{"1" => "one"})
+
+  def arrays(%{pool: pool}) do
+    for {dtype, bytes} <- [
+          u8: 1,
+          u16: 2,
+          u32: 4,
+          u64: 8,
+          s8: 1,
+          s16: 2,
+          s32: 4,
+          s64: 8,
+          f16: 2,
+          bf16: 2,
+          f32: 4,
+          f64: 8,
+          c64: 8,
+          c128: 16
+        ] do
+      array = {:array, {2, 3}, dtype, for(n <- 1..(6 * bytes), into: <<>>, do: <<n>>)}
+      assert same(pool, %{"list" => [array]}) == %{"list" => [array]}
+    end
+
+    for {shape, count} <- [{{}, 1}, {{3}, 3}, {{0, 4}, 0}, {{1, 3, 1}, 3}] do
+      array = {:array, shape, :bool, String.duplicate(<<1>>, count)}
+      assert same(pool, array) == array
+    end
+
+    large = {:array, {1_000, 500}, :f64, :crypto.strong_rand_bytes(4_000_000)}
+    assert same(pool, large) == large
+
+    assert {:ok, %{"sum" => 5.25, "twice" => twice}} =
+             Snakepit.execute("twice", %{array: quarters()}, pool: pool)
+
+    assert {:array, {2, 3}, :f32, data} = twice
+    assert for(<<x::float-32-little <- data>>, do: x) == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+
+    assert {:error, %Error{kind: :encoding, message: message}} =
+             Snakepit.execute("same", %{value: [{:array, {2}, :f32, <<0>>}]}, pool: pool)
+
+    assert message =~ "args.value[0]: an array of f32 with the shape {2} takes 8 bytes, not 1"
+    works(pool)
+  end
+
+  defp quarters,
+    do: {:array, {2, 3}, :f32, for(n <- 1..6, into: <<>>, do: <<n / 4::float-32-little>>)}
 
   def megabytes(%{pool: pool}) do
     data = :crypto.strong_rand_bytes(5_000_000)

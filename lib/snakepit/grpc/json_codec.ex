@@ -23,6 +23,12 @@ defmodule Snakepit.GRPC.JSONCodec do
   defp value(_key, %Binary{data: data}), do: data
   defp value(_key, value) when is_binary(value), do: value
 
+  defp value(key, {:array, _shape, _dtype, _data}) do
+    throw(
+      {:encoding, "args.#{key(key)}: an array cannot be sent as JSON; send a list or its data"}
+    )
+  end
+
   defp value(key, value) do
     JSON.encode!(value)
   rescue

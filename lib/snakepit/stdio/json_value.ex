@@ -1,13 +1,17 @@
 defmodule Snakepit.Stdio.JSONValue do
   @moduledoc false
   # The values of an application as JSON and back, by the rules of MessagePack as far as JSON goes. A
-  # binary that is not text travels as {"__bytes__": "<base64>"}, and floats that JSON does not have
-  # arrive as {"__float__": name}.
+  # binary that is not text travels as {"__bytes__": "<base64>"}, an array of numbers as
+  # {"__array__": [shape, dtype, bytes]}, and floats that JSON does not have arrive as
+  # {"__float__": name}.
 
-  alias Snakepit.Binary
+  alias Snakepit.{Array, Binary}
 
   # Nested deeper than this, MessagePack refuses values too.
   @max_depth 256
+
+  # An array is a map with a list with the list of its sizes.
+  @array_depth 3
 
   # Custom decoders see every object anyway, so the marks cost nothing.
   @decoders [object_finish: &__MODULE__.object/2]
@@ -45,6 +49,7 @@ defmodule Snakepit.Stdio.JSONValue do
   def object([{"__float__", "nan"}], before), do: {:nan, before}
   def object([{"__float__", "infinity"}], before), do: {:infinity, before}
   def object([{"__float__", "neg_infinity"}], before), do: {:neg_infinity, before}
+  def object([{"__array__", form}], before), do: {Array.from_form(form), before}
   def object(members, before), do: {:maps.from_list(members), before}
 
   defp blank?(rest), do: String.trim_leading(rest) == ""
@@ -57,11 +62,12 @@ defmodule Snakepit.Stdio.JSONValue do
   defp value(false, _depth), do: "false"
   defp value(value, _depth) when is_atom(value), do: :json.encode_binary(Atom.to_string(value))
 
-  defp value(_deep, @max_depth) do
-    unencodable(
-      "values nested more than #{@max_depth} deep cannot be sent; does it contain itself?"
-    )
-  end
+  defp value({:array, _shape, _dtype, _data} = array, depth)
+       when depth + @array_depth <= @max_depth,
+       do: array(Array.parts(array))
+
+  defp value({:array, _shape, _dtype, _data}, _depth), do: too_deep()
+  defp value(_deep, @max_depth), do: too_deep()
 
   defp value([], _depth), do: "[]"
   defp value(value, depth) when is_list(value), do: [?[, elements(value, 0, depth + 1), ?]]
@@ -116,6 +122,11 @@ defmodule Snakepit.Stdio.JSONValue do
 
   defp bytes(data), do: ["{\"__bytes__\":\"", Base.encode64(data), "\"}"]
 
+  defp array({:ok, sizes, dtype, data}),
+    do: ["{\"__array__\":[[", Enum.join(sizes, ","), "],\"", dtype, "\",", bytes(data), "]}"]
+
+  defp array({:error, problem}), do: unencodable(problem)
+
   defp structure(module, %{calendar: Calendar.ISO} = value)
        when module in [Date, Time, NaiveDateTime, DateTime],
        do: [?", module.to_iso8601(value), ?"]
@@ -132,6 +143,13 @@ defmodule Snakepit.Stdio.JSONValue do
   defp kind(value) when is_reference(value), do: "a reference"
   defp kind(value) when is_function(value), do: "a function"
   defp kind(_value), do: "a bitstring that is no binary"
+
+  @spec too_deep() :: no_return()
+  defp too_deep do
+    unencodable(
+      "values nested more than #{@max_depth} deep cannot be sent; does it contain itself?"
+    )
+  end
 
   defp field_of(fields, path) do
     field = Enum.find_value(fields, &if(fails?(elem(&1, 1)), do: elem(&1, 0)))

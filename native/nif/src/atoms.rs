@@ -78,6 +78,9 @@ atoms! {
     std_offset,
     time_zone,
 
+    // {:array, shape, dtype, data}
+    array,
+
     // Floats that Erlang has no number for.
     nan,
     infinity,

@@ -1,4 +1,4 @@
-//! Raising an exception in another Python thread: the only file of the worker with `unsafe`.
+//! Raising an exception in another Python thread, which is `unsafe`.
 
 use pyo3::ffi;
 use pyo3::prelude::*;

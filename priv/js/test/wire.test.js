@@ -81,13 +81,69 @@ test("what has no form of its own travels as what is closest", () => {
   assert.deepEqual(round(undefined), null);
   assert.deepEqual(round({ a: undefined, b: [undefined] }), { b: [null] });
   assert.equal(round(new Date(0)), "1970-01-01T00:00:00.000Z");
-  assert.deepEqual(round(new Float64Array([1.5, 2])), [1.5, 2]);
   assert.deepEqual(round(new Uint8Array([1]).buffer), Buffer.from([1]));
   assert.deepEqual(round(new DataView(new ArrayBuffer(2))), Buffer.alloc(2));
   assert.deepEqual(round(Object.assign(Object.create(null), { a: 1 })), { a: 1 });
   const map = new Map([[1, "one"], [2, "two"]]);
   assert.deepEqual(round(map), map);
   assert.deepEqual(round(new Map([["a", 1]])), { a: 1 });
+});
+
+test("typed arrays are arrays of numbers, with a shape and a type", () => {
+  /** @param {any} array @param {number[]} shape @param {string} dtype */
+  const like = (array, shape, dtype) => Object.assign(array, { shape, dtype });
+  for (const [array, dtype] of /** @type {[any, string][]} */ ([
+    [new Int8Array([-1, 2]), "s8"],
+    [new Int16Array([-1, 2]), "s16"],
+    [new Uint16Array([1, 2]), "u16"],
+    [new Int32Array([-1, 2]), "s32"],
+    [new Uint32Array([1, 2]), "u32"],
+    [new BigInt64Array([-1n, 2n]), "s64"],
+    [new BigUint64Array([1n, 2n]), "u64"],
+    [new Float32Array([1.5, NaN]), "f32"],
+    [new Float64Array([1.5, -0]), "f64"],
+  ])) {
+    assert.deepEqual(round([array]), [like(array.slice(), [2], dtype)]);
+    const column = like(array.slice(), [2, 1], dtype);
+    assert.deepEqual(round({ column }), { column });
+    assert.deepEqual(round(array.subarray(1)), like(array.slice(1), [1], dtype));
+    assert.deepEqual(round(like(array.slice(0, 0), [0, 7], dtype)), like(array.slice(0, 0), [0, 7], dtype));
+  }
+  // Their items have no class, or may have none.
+  for (const array of [
+    like(new Uint8Array([0, 1]), [2, 1], "bool"),
+    like(new Uint8Array([7]), [], "u8"),
+    like(new Uint16Array([0x3f80]), [1], "bf16"),
+    like(new Float32Array([1, 2, 3, 4]), [2], "c64"),
+    like(new Float64Array([1, 2]), [1], "c128"),
+  ]) assert.deepEqual(round(array), array);
+  const half = /** @type {any} */ (round(like(new Uint16Array([0x3c00]), [1], "f16")));
+  assert.deepEqual([half.dtype, half.byteLength, half.buffer.byteLength > 0], ["f16", 2, true]);
+  assert.deepEqual(encode(half), encode(like(new Uint16Array([0x3c00]), [1], "f16")));
+
+  assert.deepEqual(encode(like(new Float32Array([1]), [1], "f32")), library.encode({
+    __array__: [[1], "f32", new Uint8Array([0, 0, 0x80, 0x3f])],
+  }));
+  assert.deepEqual(round(new Uint8ClampedArray([1])), Buffer.from([1]));
+  assert.deepEqual(round(Object.assign(new Uint8ClampedArray([1]), { shape: [1] })), like(new Uint8Array([1]), [1], "u8"));
+});
+
+test("an array comes in whole wherever it lies", () => {
+  for (let before = 0; before < 9; before++) {
+    const array = new Float64Array([1.5, 2.5]);
+    const read = /** @type {any} */ (round(["x".repeat(before), array]));
+    assert.deepEqual([...read[1]], [1.5, 2.5]);
+  }
+});
+
+test("an object that says something else under the key of arrays is that object", () => {
+  const data = Buffer.alloc(8);
+  for (const other of [1, [], [[2], "f32"], [[2], "f33", data], [[3], "f32", data], [[-2], "f32", data],
+    [[2.5], "f32", data], [2, "f32", data], [[2], "f32", "12345678"], [[2], "toString", data]]) {
+    assert.deepEqual(round({ __array__: other }), { __array__: other });
+  }
+  const more = { __array__: [[2], "f32", data], more: 1 };
+  assert.deepEqual(round(more), more);
 });
 
 test("a key by the name of __proto__ is a key like any other", () => {
@@ -109,6 +165,10 @@ test("what cannot be sent is an error that names the place", () => {
     [{ s: Symbol("x") }, /^result\.s: a symbol cannot/],
     [["\ud800"], /^result\[0\]: a string with lone surrogates/],
     [new Map([[Symbol("k"), 1]]), /^result\.\(key\): a symbol/],
+    [{ a: Object.assign(new Float32Array(2), { shape: [3] }) }, /^result\.a: an array of f32 with the shape \[3\] takes 12 bytes, not 8$/],
+    [[Object.assign(new Float32Array(2), { shape: 2 })], /^result\[0\]: the shape of an array must be/],
+    [[Object.assign(new Float32Array(2), { dtype: "f31" })], /^result\[0\]: the dtype of an array is f31, not/],
+    [Array.from({ length: 254 }).reduce((inner) => [inner], new Float32Array(1)), /nested more than 256 deep/],
     [circle, /: values nested more than 256 deep cannot be sent; does it contain itself\?$/],
   ])) {
     assert.throws(() => encode(value), (error) => error instanceof EncodingError && message.test(error.message));

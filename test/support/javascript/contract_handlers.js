@@ -17,6 +17,11 @@ command("same", ({ value }) => ({ value }));
 
 command("odd_floats", () => ({ nan: NaN, infinity: Infinity, neg_infinity: -Infinity }));
 
+command("twice", ({ array }) => {
+  const twice = Object.assign(array.map((x) => 2 * x), { shape: array.shape });
+  return { sum: array.reduce((sum, x) => sum + x, 0), twice };
+});
+
 command("same_later", async ({ value }) => ({ value }));
 
 command("fail", ({ message }) => {

@@ -29,6 +29,11 @@ def odd_floats():
 
 
 @command
+def twice(array):
+    return {"sum": float(array.sum()), "twice": 2 * array}
+
+
+@command
 async def same_later(value):
     await asyncio.sleep(0)
     return {"value": value}

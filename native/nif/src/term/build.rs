@@ -3,6 +3,7 @@ use rustler::{BigInt, Binary, Encoder, Env, NewBinary, Term};
 use snakepit_protocol::pb::{Codec, Entry, StreamResponse};
 use snakepit_protocol::value::{Build, ValueError, read};
 
+use super::ndarray;
 use super::share::{self, SHARE_FROM};
 use crate::atoms;
 
@@ -161,6 +162,11 @@ impl<'a> Build for TermBuild<'a, '_> {
         let keys: Vec<_> = pairs.iter().copied().step_by(2).collect();
         let values: Vec<_> = pairs.iter().copied().skip(1).step_by(2).collect();
         stack.truncate(from);
+        if let ([key], [value]) = (&keys[..], &values[..])
+            && let Some(array) = ndarray::tuple(self.env, *key, *value)
+        {
+            return Ok(array);
+        }
         Term::map_from_term_arrays(self.env, &keys, &values).map_err(|_| twice())
     }
 }

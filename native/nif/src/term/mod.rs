@@ -3,6 +3,7 @@
 mod budget;
 mod build;
 mod datetime;
+mod ndarray;
 mod share;
 mod write;
 

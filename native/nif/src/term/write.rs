@@ -2,10 +2,10 @@ use bytes::Bytes;
 use rustler::types::atom::Atom;
 use rustler::{BigInt, Binary, ListIterator, MapIterator, Term, TermType};
 use snakepit_protocol::pb::Entry;
-use snakepit_protocol::value::{MAX_DEPTH, ValueError, Writer};
+use snakepit_protocol::value::{MAX_DEPTH, ValueError, Writer, ndarray as wire};
 
 use super::budget::{Budget, Stop};
-use super::datetime;
+use super::{datetime, ndarray};
 use crate::atoms;
 
 /// Encodes a map with text keys, one MessagePack object per value.
@@ -106,6 +106,9 @@ impl Encoder<'_> {
             TermType::List => self.list(term, inside(depth)?),
             TermType::Tuple => {
                 let items = rustler::types::tuple::get_tuple(term).map_err(|_| unknown(term))?;
+                if let Some(array) = ndarray::Parts::of(&items) {
+                    return self.ndarray(&array?, depth);
+                }
                 self.writer.array(items.len());
                 self.items(items.into_iter(), inside(depth)?)
             }
@@ -190,6 +193,13 @@ impl Encoder<'_> {
                 Stop::Budget => Stop::Budget,
             })?;
         }
+        Ok(())
+    }
+
+    fn ndarray(&mut self, array: &ndarray::Parts<'_>, depth: usize) -> Result<(), Stop> {
+        self.budget.charge(array.data.len())?;
+        wire::open(&mut self.writer, &array.shape, &array.dtype, depth)?;
+        self.writer.binary(&array.data);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! finds. Neither knows Erlang or Python.
 
 mod error;
+pub mod ndarray;
 mod read;
 mod write;
 

@@ -2,9 +2,9 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 use snakepit_protocol::pb::{Codec, Entry};
-use snakepit_protocol::value::{Build, ValueError, read};
+use snakepit_protocol::value::{Build, ValueError, ndarray::KEY, read};
 
-use super::json;
+use super::{json, ndarray};
 use crate::response::Failure;
 
 /// The arguments of a call as a dict.
@@ -99,6 +99,13 @@ impl<'py> Build for ObjectBuild<'py> {
         stack: &mut Vec<Self::Value>,
         from: usize,
     ) -> Result<Self::Value, ValueError> {
+        if let Some([key, value]) = stack.get(from..)
+            && key.cast::<PyString>().is_ok_and(|key| key == KEY)
+        {
+            let value = ndarray::make(value);
+            stack.truncate(from);
+            return value;
+        }
         let dict = PyDict::new(self.py);
         let mut items = stack.drain(from..);
         while let (Some(key), Some(value)) = (items.next(), items.next()) {

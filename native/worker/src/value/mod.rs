@@ -1,7 +1,9 @@
 //! Python objects to the values of the contract and back.
 
+mod buffer;
 mod build;
 mod json;
+mod ndarray;
 mod write;
 
 pub(crate) use build::{arguments, unpack};

@@ -7,7 +7,7 @@ use snakepit_protocol::ENTRY_OVERHEAD;
 use snakepit_protocol::pb::{Codec, Entry};
 use snakepit_protocol::value::{MAX_DEPTH, ValueError, Writer};
 
-use super::json;
+use super::{buffer, json, ndarray};
 use crate::response::Failure;
 
 /// Writes dicts as entries; kept for a whole stream, whose chunks mostly have the same keys.
@@ -103,20 +103,23 @@ impl DictWriter {
             self.writer.array(tuple.len());
             self.items(tuple.iter(), inside(depth)?)?;
         } else {
-            self.unusual(value)?;
+            self.unusual(value, depth)?;
         }
         Ok(())
     }
 
     /// Subclasses of the plain types, and what travels as one of them.
-    fn unusual(&mut self, value: &Bound<'_, PyAny>) -> Result<(), ValueError> {
+    fn unusual(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> Result<(), ValueError> {
         if let Ok(text_value) = value.cast::<PyString>() {
             self.writer.string(text(text_value)?.as_bytes());
         } else if let Ok(integer) = value.cast::<PyInt>() {
             self.integer(integer)?;
         } else if let Ok(float) = value.cast::<PyFloat>() {
             self.writer.float(float.value());
-        } else if value.is_instance_of::<PyByteArray>() || value.is_instance_of::<PyMemoryView>() {
+        } else if value.is_instance_of::<PyByteArray>() {
+            let writer = &mut self.writer;
+            buffer::with_bytes(value, |bytes| writer.binary(bytes)).map_err(from_python)?;
+        } else if is_view_of_bytes(value).map_err(from_python)? {
             let bytes = value.py().get_type::<PyBytes>().call1((value,)).map_err(from_python)?;
             self.writer.binary(bytes.cast::<PyBytes>().map_err(|_| refused(value))?.as_bytes());
         } else if let Some(text_value) = iso_format(value).map_err(from_python)? {
@@ -127,7 +130,7 @@ impl DictWriter {
                 return Err(refused(value));
             }
             self.value(&scalar, 0)?;
-        } else {
+        } else if !ndarray::write(&mut self.writer, value, depth)? {
             return Err(refused(value));
         }
         Ok(())
@@ -182,6 +185,15 @@ fn big_integer<'py>(value: &Bound<'py, PyInt>) -> PyResult<Bound<'py, PyBytes>> 
     // One bit more, for the sign.
     let bytes = value.call_method("to_bytes", (bits / 8 + 1, "big"), Some(&signed))?;
     Ok(bytes.cast_into::<PyBytes>()?)
+}
+
+fn is_view_of_bytes(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if !value.is_instance_of::<PyMemoryView>() {
+        return Ok(false);
+    }
+    let format = value.getattr("format")?;
+    let of_bytes = format.eq("B")? || format.eq("c")?;
+    Ok(of_bytes && value.getattr("ndim")?.eq(1)?)
 }
 
 /// A date, a time or both of `datetime` (and its heirs, pandas' Timestamp for one) as ISO 8601.

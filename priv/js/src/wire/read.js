@@ -1,6 +1,7 @@
 // MessagePack, read: exactly one object that fills the input.
 
 import { EncodingError } from "../errors.js";
+import { KEY, fromForm } from "./arrays.js";
 import { BIG_INTEGER, MAX_DEPTH } from "./write.js";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -9,7 +10,8 @@ class Malformed extends Error {}
 
 /**
  * Integers are numbers while they are exact as such, and BigInts beyond. Binaries are Buffers, parts
- * of `bytes`. Maps are plain objects if all their keys are strings, and otherwise Maps.
+ * of `bytes`. Maps are plain objects if all their keys are strings, and otherwise Maps. Arrays of numbers
+ * are typed arrays.
  *
  * @param {Uint8Array} bytes
  * @param {string} root what errors call the value
@@ -136,6 +138,8 @@ class Cursor {
       entries[index] = [key, this.value(depth + 1)];
     }
     if (!plain) return new Map(entries);
+    const array = length === 1 && entries[0][0] === KEY ? fromForm(entries[0][1]) : undefined;
+    if (array !== undefined) return array;
     /** @type {Record<string, unknown>} */
     const object = {};
     for (const [key, value] of entries) setOwn(object, /** @type {string} */ (key), value);

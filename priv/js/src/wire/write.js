@@ -5,6 +5,7 @@
 // of them a BigInt, and no error says where in a result a value stands that cannot be sent.
 
 import { EncodingError } from "../errors.js";
+import { KEY, isArray, partsOf } from "./arrays.js";
 
 /** The extension type of an integer beyond 64 bits. */
 export const BIG_INTEGER = 1;
@@ -73,12 +74,9 @@ export class Writer {
 
   /** @param {object} value @param {number} depth */
   #object(value, depth) {
-    if (depth >= MAX_DEPTH) {
-      throw new ValueError(
-        `values nested more than ${MAX_DEPTH} deep cannot be sent; does it contain itself?`,
-      );
-    }
+    if (depth >= MAX_DEPTH) throw tooDeep();
     if (Array.isArray(value)) return this.#array(value, depth);
+    if (isArray(value)) return this.#typed(value, depth);
     if (value instanceof Uint8Array || value instanceof Uint8ClampedArray) return this.#binary(value);
     const prototype = Object.getPrototypeOf(value);
     if (prototype === Object.prototype || prototype === null) return this.#plain(value, depth);
@@ -90,7 +88,6 @@ export class Writer {
     if (value instanceof DataView) {
       return this.#binary(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
     }
-    if (ArrayBuffer.isView(value)) return this.#array(Array.from(/** @type {any} */ (value)), depth);
     // What another realm made, of the vm module say, has another Object.
     if (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "hasOwnProperty")) {
       return this.#plain(value, depth);
@@ -109,6 +106,19 @@ export class Writer {
         throw within(error, `[${index}]`);
       }
     }
+  }
+
+  /** @param {import("./arrays.js").Typed} array @param {number} depth */
+  #typed(array, depth) {
+    // A map with a list with the list of its sizes.
+    if (depth + 3 > MAX_DEPTH) throw tooDeep();
+    const { shape, dtype, data } = partsOf(array, (problem) => new ValueError(problem));
+    this.#byte(0x81);
+    this.#string(KEY);
+    this.#byte(0x93);
+    this.#array(shape, depth);
+    this.#string(dtype);
+    this.#binary(data);
   }
 
   /** @param {object} object @param {number} depth */
@@ -252,6 +262,10 @@ export class Writer {
     this.#bytes = larger;
     this.#view = viewOf(larger);
   }
+}
+
+function tooDeep() {
+  return new ValueError(`values nested more than ${MAX_DEPTH} deep cannot be sent; does it contain itself?`);
 }
 
 /** @param {Buffer} bytes */

@@ -1,9 +1,10 @@
 """Values as JSON, with forms for what JSON has none.
 
-Bytes are ``{"__bytes__": "<base64>"}``, and floats that are no numbers ``{"__float__": "nan"}``,
-``"infinity"`` or ``"neg_infinity"``; with ``forms=False``, for peers that know neither, both are
-refused. Keys become strings. The rest is as in MessagePack: scalars of numpy are numbers, dates and
-times ISO 8601 strings, tuples lists; what has no form is refused with its path.
+Bytes are ``{"__bytes__": "<base64>"}``, floats that are no numbers ``{"__float__": "nan"}``,
+``"infinity"`` or ``"neg_infinity"``, arrays ``{"__array__": [shape, dtype, bytes]}``; with
+``forms=False``, for peers that know none of this, they are refused. Keys become strings. The rest
+is as in MessagePack: scalars of numpy are numbers, dates and times ISO 8601 strings, tuples lists;
+what has no form is refused with its path.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import json
 import math
 from typing import Any
 
-from ._walk import Problem, known, text, walk
+from .. import _arrays
+from ._walk import Problem, array, is_binary, known, text, walk
 
 #: Of larger integers Python makes no text, so that nobody can have it work on one for hours.
 _MAX_BITS = 14_000
@@ -55,6 +57,9 @@ class Plain:
     def bytes(self, value: Any) -> Any:
         raise Problem("bytes inside of other values cannot be sent as JSON")
 
+    def array(self, value: Any) -> Any:
+        raise Problem("an array cannot be sent as JSON; send array.tolist()")
+
     def key(self, key: Any) -> Any:
         if isinstance(key, str):
             return text(key)
@@ -74,7 +79,12 @@ class WithForms(Plain):
         return {"__float__": "infinity" if value > 0 else "neg_infinity"}
 
     def bytes(self, value: Any) -> Any:
+        if isinstance(value, memoryview) and not value.c_contiguous:
+            value = value.tobytes()
         return {"__bytes__": binascii.b2a_base64(value, newline=False).decode("ascii")}
+
+    def array(self, value: Any) -> Any:
+        return array(value, self.bytes)
 
 
 def _formed(found: dict[str, Any]) -> Any:
@@ -88,14 +98,19 @@ def _formed(found: dict[str, Any]) -> Any:
         name = found.get("__float__")
         if isinstance(name, str):
             return _FLOATS.get(name, found)
+        if _arrays.KEY in found:
+            return _arrays.make(found[_arrays.KEY])
     return found
 
 
 def _default(value: Any) -> Any:
     """For the encoder: what stands for an object that it does not know."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    if is_binary(value):
         return WithForms().bytes(value)
-    return known(value)
+    try:
+        return known(value)
+    except TypeError:
+        return WithForms().array(value)
 
 
 _WITH_FORMS = json.JSONEncoder(

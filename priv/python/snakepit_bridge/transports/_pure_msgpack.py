@@ -7,17 +7,27 @@ from typing import Any
 
 import msgpack
 
+from .. import _arrays
 from ._failure import Refused
-from ._walk import known, text, walk
+from ._walk import array, known, text, walk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 #: The extension type of an integer beyond 64 bits: big-endian two's complement.
 BIG_INTEGER = 1
+
+_ARRAY = _arrays.KEY.encode()
+
+_PLAIN = {bool, bytes, float, int, str, type(None)}
 
 
 def pack(value: Any, root: str) -> bytes:
     """Raises Refused, which names the path from ``root`` on."""
     try:
-        return _packed(value)
+        if not _holds_view((value,)):
+            return _packed(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         pass  # what it does not take, or says nothing useful about
     return _packed(walk(value, _Form(), root))
@@ -26,7 +36,8 @@ def pack(value: Any, root: str) -> bytes:
 def unpack(data: bytes, root: str) -> Any:
     """Raises Refused."""
     try:
-        return msgpack.unpackb(data, strict_map_key=False, ext_hook=_extension)
+        hook = _formed if _ARRAY in data else None
+        return msgpack.unpackb(data, strict_map_key=False, ext_hook=_extension, object_hook=hook)
     except (TypeError, ValueError, RecursionError) as error:
         raise Refused("encoding", f"{root}: {error}") from None
 
@@ -42,6 +53,9 @@ class _Form:
 
     def bytes(self, value: Any) -> bytes:
         return bytes(value)
+
+    def array(self, value: Any) -> Any:
+        return array(value, lambda items: items)
 
     def key(self, key: Any) -> Any:
         if isinstance(key, str):
@@ -59,7 +73,33 @@ def _packed(value: Any) -> bytes:
 
 
 def _default(value: Any) -> Any:
-    return _large(value) if isinstance(value, int) else known(value)
+    if isinstance(value, int):
+        return _large(value)
+    try:
+        return known(value)
+    except TypeError:
+        return _Form().array(value)
+
+
+def _holds_view(values: Collection[Any]) -> bool:
+    """Whether a memoryview is among them, which the package takes for bytes in any case."""
+    kinds = set(map(type, values))
+    if memoryview in kinds:
+        return True
+    if kinds <= _PLAIN:
+        return False
+    inner = (
+        value.values() if isinstance(value, dict) else value
+        for value in values
+        if isinstance(value, (dict, list, tuple))
+    )
+    return any(map(_holds_view, inner))
+
+
+def _formed(found: dict[Any, Any]) -> Any:
+    if len(found) == 1 and _arrays.KEY in found:
+        return _arrays.make(found[_arrays.KEY])
+    return found
 
 
 def _large(value: int) -> msgpack.ExtType:

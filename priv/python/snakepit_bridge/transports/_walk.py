@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import sys
 
+from .. import _arrays
 from ._failure import Refused, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Protocol
 
     class Form(Protocol):
@@ -22,12 +24,18 @@ if TYPE_CHECKING:
 
         def bytes(self, value: Any) -> Any: ...
 
+        def array(self, value: Any) -> Any:
+            """Raises TypeError for what is none, and ValueError for one of no numbers."""
+
         def key(self, key: Any) -> Any:
             """The key of a dict; raises TypeError for what cannot be one."""
 
 
 #: Values nested deeper than this are refused.
 MAX_DEPTH = 256
+
+#: The form of an array: a map, its list, and the list of sizes.
+_ARRAY_DEPTH = 3
 
 
 class Problem(Exception):
@@ -65,6 +73,22 @@ def known(value: Any) -> Any:
     raise TypeError
 
 
+def is_binary(value: Any) -> bool:
+    """Whether it is bytes, and not an array."""
+    return isinstance(value, (bytes, bytearray)) or (
+        isinstance(value, memoryview) and _arrays.is_bytes(value)
+    )
+
+
+def array(value: Any, binary: Callable[[memoryview], Any]) -> dict[str, Any]:
+    """The form of an array. Raises TypeError for what is none, ValueError for one of no numbers."""
+    parts = _arrays.take(value)
+    if parts is None:
+        raise TypeError
+    shape, dtype, items = parts
+    return {_arrays.KEY: [list(shape), dtype, binary(items)]}
+
+
 def text(value: str) -> str:
     """A str as it is. Raises Problem for one with surrogates."""
     try:
@@ -83,7 +107,7 @@ def _walk(value: Any, form: Form, depth: int) -> Any:
         return form.integer(int(value))
     if isinstance(value, float):
         return form.float(float(value))
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    if is_binary(value):
         return form.bytes(value)
     if isinstance(value, dict):
         depth = _inside(depth)
@@ -94,8 +118,19 @@ def _walk(value: Any, form: Form, depth: int) -> Any:
     try:
         plain = known(value)
     except TypeError:
-        raise Problem(f"{described(value)} cannot be sent to Elixir") from None
+        return _array(value, form, depth)
     return _walk(plain, form, depth)
+
+
+def _array(value: Any, form: Form, depth: int) -> Any:
+    try:
+        if depth + _ARRAY_DEPTH <= MAX_DEPTH:
+            return form.array(value)
+    except TypeError:
+        raise Problem(f"{described(value)} cannot be sent to Elixir") from None
+    except ValueError as error:
+        raise Problem(str(error)) from None
+    raise _too_deep()
 
 
 def _at(step: str, value: Any, form: Form, depth: int) -> Any:
@@ -115,6 +150,10 @@ def _key(key: Any, form: Form) -> Any:
 def _inside(depth: int) -> int:
     if depth < MAX_DEPTH:
         return depth + 1
-    raise Problem(
+    raise _too_deep()
+
+
+def _too_deep() -> Problem:
+    return Problem(
         f"values nested more than {MAX_DEPTH} deep cannot be sent; does it contain itself?"
     )
