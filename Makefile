@@ -31,13 +31,14 @@ check: ## Everything that must hold before a commit: formats, warnings, types, t
 format: ## Format the sources of all three languages
 	@scripts/format
 
-bench: ## Measure calls and streams, beside a bare Rust client and Python's grpcio
-	@scripts/setup --extras grpc
+bench: ## Measure Snakepit beside grpcio, a bare Rust client and what the machine can do
+	@scripts/setup --extras grpc,msgpack
 	@mix run bench/run.exs
 	@mix run bench/adapters.exs
 
-bench-quick: ## The same in less than a minute
-	@BENCH_QUICK=1 $(MAKE) --no-print-directory bench
+bench-quick: ## The same in less than a minute, without the adapters
+	@scripts/setup --extras grpc,msgpack
+	@BENCH=quick mix run bench/run.exs
 
 screenshots: ## Take the pictures of the live page in the guide anew
 	@scripts/screenshots

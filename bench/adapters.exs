@@ -1,21 +1,17 @@
 # Measures the adapters beside each other, which run the same Python handlers: gRPC with the native
-# and with the portable server, and MessagePack and JSON through pipes. BENCH_QUICK=1 asks less.
+# and with the portable server, and MessagePack and JSON through pipes. BENCH=quick asks less.
 
-Logger.configure(level: :warning)
+Code.require_file("support.exs", __DIR__)
 
-for file <- ~w(summary machine facade rounds report adapters),
-    do: Code.require_file("support/#{file}.exs", __DIR__)
+alias Bench.{Machine, Questions, Report, Results, Rounds, Settings}
 
-alias Bench.{Adapters, Machine, Report, Rounds}
+settings = Settings.current()
+machine = Machine.describe()
+Report.machine(machine)
 
-quick? = System.get_env("BENCH_QUICK") not in [nil, "", "0"]
-{rounds, share} = if quick?, do: {3, 0.25}, else: {7, 1.0}
-
-Report.machine(Machine.describe(Path.expand(".venv/bin/python")))
-
-results = Adapters.with_pools(&Rounds.run(Adapters.questions(share), &1, rounds))
-
-Report.compared(results, Adapters.rows(), :native, [:grpcio, :msgpack, :json], Adapters.titles())
-
-File.mkdir_p!("_build/bench")
-File.write!("_build/bench/adapters.json", JSON.encode!(%{rounds: rounds, results: results}))
+Questions.Adapters.with_pools(fn ->
+  questions = Questions.Adapters.all(settings)
+  results = Rounds.run(questions, settings)
+  questions |> Enum.with_index(1) |> Enum.each(&Report.question(&1, results))
+  Results.write!("adapters", settings, questions, results, %{machine: Map.new(machine)})
+end)

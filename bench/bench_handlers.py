@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 from snakepit_bridge import command, stream
 
-__all__ = ["bench_echo", "bench_nap", "bench_stream", "bench_table"]
+__all__ = [
+    "bench_blob",
+    "bench_echo",
+    "bench_nap",
+    "bench_numbers",
+    "bench_size",
+    "bench_stream",
+    "bench_table",
+]
 
 
 @command
@@ -22,6 +30,25 @@ def bench_stream(count: int, size: int) -> Iterator[dict[str, bytes]]:
     data = b"\xff" * size
     for _ in range(count):
         yield {"data": data}
+
+
+@stream
+def bench_numbers(count: int) -> Iterator[dict[str, int]]:
+    """Yields ``count`` small maps."""
+    for n in range(count):
+        yield {"n": n}
+
+
+@command
+def bench_blob(size: int) -> dict[str, bytes]:
+    """A result of ``size`` bytes, made when it is asked for."""
+    return {"data": b"\xff" * size}
+
+
+@command
+def bench_size(data: bytes) -> dict[str, int]:
+    """The size of an argument."""
+    return {"size": len(data)}
 
 
 @command

@@ -1,7 +1,9 @@
-"""A grpcio client of ``grpcio_server.py``, at its fastest; it decodes no values.
+"""A grpcio client of ``grpcio_server.py``, as threads or as asyncio; it decodes no values.
 
-``grpcio_client.py TARGET sync|aio unary|stream|first COUNT SIZE CALLERS`` prints one JSON
-object of figures, as the bare Rust client does.
+``grpcio_client.py threads|tuned|asyncio`` answers each line of stdin, a JSON object ``{"target",
+"mode": "unary"|"stream"|"first", "count", "size", "callers"}``, with one of figures. ``threads``
+has the options that grpcio has by itself; ``tuned`` hands the chunks of a stream over without a
+change of thread.
 """
 
 from __future__ import annotations
@@ -17,25 +19,20 @@ from typing import Any
 
 import grpc
 from grpc.experimental import ChannelOptions
-from grpcio_server import binary
+from grpcio_server import OPTIONS, binary
 
 from snakepit_bridge.grpc import snakepit_pb2 as pb
 from snakepit_bridge.grpc.snakepit_pb2_grpc import SnakepitBridgeStub
 
-OPTIONS: list[tuple[str, Any]] = [
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    # Without it a stream of the sync client hands every chunk from thread to thread.
-    (ChannelOptions.SingleThreadedUnaryStream, 1),
-]
+TUNED: list[tuple[str, Any]] = [(ChannelOptions.SingleThreadedUnaryStream, 1)]
 WARM_UP = 100
 
 
 class SyncClient:
     """Calls from threads."""
 
-    def __init__(self, target: str) -> None:
-        channel = grpc.insecure_channel(target, OPTIONS)
+    def __init__(self, target: str, options: list[tuple[str, Any]]) -> None:
+        channel = grpc.insecure_channel(target, OPTIONS + options)
         self.stub = SnakepitBridgeStub(channel)  # type: ignore[no-untyped-call]
 
     def unary(self, count: int, size: int, callers: int) -> dict[str, float]:
@@ -87,7 +84,7 @@ class AsyncClient:
     """Calls from tasks of one asyncio loop."""
 
     def __init__(self, target: str) -> None:
-        channel = grpc.aio.insecure_channel(target, OPTIONS[:2])
+        channel = grpc.aio.insecure_channel(target, OPTIONS)
         self.stub = SnakepitBridgeStub(channel)  # type: ignore[no-untyped-call]
 
     async def unary(self, count: int, size: int, callers: int) -> dict[str, float]:
@@ -155,22 +152,34 @@ def latency_figures(latencies: Iterable[float], elapsed: float) -> dict[str, flo
 
 
 def stream_figures(count: int, received: int, elapsed: float) -> dict[str, float]:
-    return {"chunks": count, "per_s": count / elapsed, "mb_per_s": received / elapsed / 1e6}
+    return {"per_s": count / elapsed, "mb_per_s": received / elapsed / 1e6}
 
 
-async def run_aio(target: str, mode: str, numbers: list[int]) -> dict[str, float]:
-    figures: dict[str, float] = await getattr(AsyncClient(target), mode)(*numbers)
-    return figures
+def serve_sync(options: list[tuple[str, Any]]) -> None:
+    clients: dict[str, SyncClient] = {}
+    for line in sys.stdin:
+        question = json.loads(line)
+        target = question["target"]
+        client = clients.get(target) or clients.setdefault(target, SyncClient(target, options))
+        print(json.dumps(getattr(client, question["mode"])(*numbers(question))), flush=True)
 
 
-def main(target: str, flavour: str, mode: str, count: str, size: str, callers: str) -> None:
-    numbers = [int(count), int(size), int(callers)]
-    if flavour == "sync":
-        figures = getattr(SyncClient(target), mode)(*numbers)
-    else:
-        figures = asyncio.run(run_aio(target, mode, numbers))
-    print(json.dumps(figures))
+async def serve_aio() -> None:
+    clients: dict[str, AsyncClient] = {}
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        question = json.loads(line)
+        target = question["target"]
+        client = clients.get(target) or clients.setdefault(target, AsyncClient(target))
+        print(json.dumps(await getattr(client, question["mode"])(*numbers(question))), flush=True)
+
+
+def numbers(question: dict[str, Any]) -> list[int]:
+    return [question["count"], question["size"], question["callers"]]
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    flavour = sys.argv[1]
+    if flavour == "asyncio":
+        asyncio.run(serve_aio())
+    else:
+        serve_sync(TUNED if flavour == "tuned" else [])

@@ -1,6 +1,6 @@
-"""A grpcio server of the two commands ``make bench`` measures, at its fastest.
+"""A grpcio server of the two commands ``make bench`` measures, as threads or as asyncio.
 
-``grpcio_server.py TARGET sync|aio`` prints ``ready`` and serves until its stdin closes.
+``grpcio_server.py TARGET threads|asyncio`` prints ``ready`` and serves until its stdin closes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from snakepit_bridge.grpc.snakepit_pb2_grpc import (
     add_SnakepitBridgeServicer_to_server,
 )
 
-OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+]
 MAX_CALLS = 16
 
 
@@ -105,7 +108,7 @@ async def serve_aio(target: str) -> None:
 
 if __name__ == "__main__":
     _, target, flavour = sys.argv
-    if flavour == "sync":
+    if flavour == "threads":
         serve_sync(target)
     else:
         asyncio.run(serve_aio(target))

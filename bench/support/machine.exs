@@ -2,31 +2,43 @@ defmodule Bench.Machine do
   @moduledoc false
   # What the figures were measured on.
 
+  alias Bench.Python
+
+  @crates ~w(tonic tokio prost rustler pyo3)
+  @packages ~w(grpcio protobuf msgpack)
+
   @doc """
   Lines of a name and a text.
   """
-  def describe(python) do
+  @spec describe() :: [{String.t(), String.t()}]
+  def describe do
     [
-      {"machine", "#{processor()}, #{:erlang.system_info(:system_architecture)}"},
-      {"cores", "#{System.schedulers_online()}, load before #{load()}#{busy()}"},
+      {"machine", "#{processor()}, #{System.schedulers_online()} cores, #{memory()}"},
+      {"system", output("uname", ["-srm"])},
+      {"load", load()},
+      {"Snakepit", "#{Mix.Project.config()[:version]}#{commit()}"},
       {"Elixir", "#{System.version()} on Erlang/OTP #{otp()}"},
-      {"Python", output(python, ["-c", "import platform; print(platform.python_version())"])},
-      {"grpcio", output(python, ["-c", "import grpc; print(grpc.__version__)"])},
-      {"Rust", "rustc" |> output(["--version"]) |> String.trim_leading("rustc ")}
+      {"Python", python()},
+      {"Rust", "#{"rustc" |> output(["--version"]) |> String.slice(6..-1//1)}; #{crates()}"}
     ]
   end
 
   @doc """
-  Resident memory of a process in MiB.
+  How busy the machine is, in words if it is too busy.
   """
-  def rss_mib(os_pid) do
-    kib = output("ps", ["-o", "rss=", "-p", to_string(os_pid)])
-    String.to_integer(kib) / 1024
+  @spec load() :: String.t()
+  def load do
+    [_uptime, averages] = "uptime" |> output([]) |> String.split(~r/load averages?: /)
+    {load, _rest} = Float.parse(averages)
+
+    if load > System.schedulers_online() / 2,
+      do: "#{load}: THE MACHINE IS BUSY. Ratios may hold, figures do not; measure again later",
+      else: "#{load}"
   end
 
   defp processor do
     case File.read("/proc/cpuinfo") do
-      {:ok, text} -> text |> then(&Regex.run(~r/model name\s*: (.*)/, &1)) |> named()
+      {:ok, text} -> ~r/model name\s*: (.*)/ |> Regex.run(text) |> named()
       {:error, _no_proc} -> output("sysctl", ["-n", "machdep.cpu.brand_string"])
     end
   end
@@ -34,16 +46,24 @@ defmodule Bench.Machine do
   defp named([_line, name]), do: name
   defp named(nil), do: "unnamed processor"
 
-  defp load do
-    [_uptime, averages] = "uptime" |> output([]) |> String.split(~r/load averages?: /)
-    {load, _rest} = averages |> String.trim() |> Float.parse()
-    load
+  defp memory do
+    bytes =
+      case File.read("/proc/meminfo") do
+        {:ok, text} -> 1024 * (~r/MemTotal:\s*(\d+)/ |> Regex.run(text) |> number())
+        {:error, _no_proc} -> "sysctl" |> output(["-n", "hw.memsize"]) |> String.to_integer()
+      end
+
+    "#{round(bytes / 1_073_741_824)} GiB"
   end
 
-  defp busy do
-    if load() > System.schedulers_online() / 2,
-      do: ": the machine is busy, so measure again when it is not",
-      else: ""
+  defp number([_line, digits]), do: String.to_integer(digits)
+
+  # Which sources, and whether they are as they were committed.
+  defp commit do
+    case System.cmd("git", ~w(describe --always --dirty), stderr_to_stdout: true) do
+      {name, 0} -> " at " <> String.trim(name)
+      {_no_repository, _status} -> ""
+    end
   end
 
   defp otp do
@@ -54,6 +74,24 @@ defmodule Bench.Machine do
       {:ok, version} -> String.trim(version)
       {:error, _missing} -> release
     end
+  end
+
+  defp python do
+    code = """
+    import importlib.metadata as m, platform, sys
+    print(platform.python_version(), *(f"{n} {m.version(n)}" for n in sys.argv[1:]), sep="; ")
+    """
+
+    output(Python.executable(), ["-c", code | @packages])
+  end
+
+  defp crates do
+    lock = File.read!("native/Cargo.lock")
+
+    Enum.map_join(@crates, ", ", fn name ->
+      [_found, version] = Regex.run(~r/name = "#{name}"\nversion = "([^"]+)"/, lock)
+      "#{name} #{version}"
+    end)
   end
 
   defp output(program, args) do

@@ -1,110 +1,62 @@
 defmodule Bench.Report do
   @moduledoc false
-  # What is printed: the machine, ratios, figures, expectations.
+  # What is printed: the machine, a table for each question, the targets.
 
-  alias Bench.{Questions, Summary}
+  alias Bench.{Question, Rounds, Summary, Table, Targets}
 
-  @titles %{
-    snakepit: "Snakepit",
-    bare: "bare Rust",
-    lane: "Rust on the lane",
-    grpcio: "grpcio"
-  }
-  @systems [:snakepit, :bare, :lane, :grpcio]
-  @label 26
-  @cell 23
-
+  @spec machine([{String.t(), String.t()}]) :: :ok
   def machine(lines) do
-    for {name, text} <- lines, do: IO.puts(pad(name, 12) <> text)
+    for {name, text} <- lines, do: IO.puts(String.pad_trailing(name, 12) <> text)
     IO.puts("")
+  end
+
+  @spec question({Question.t(), pos_integer()}, Rounds.results()) :: :ok
+  def question({%Question{} = question, number}, results) do
+    IO.puts("#{number}. #{question.title}\n#{question.note}\n")
+    ratio = for {_way, title} <- [question.ratio], do: title
+    titles = Enum.map(question.figures, &title/1)
+    Table.print([""] ++ ratio ++ titles, Enum.map(question.rows, &row(&1, question, results)))
+    IO.puts("")
+  end
+
+  defp title(%{title: title, unit: ""}), do: title
+  defp title(%{title: title, unit: unit}), do: "#{title}, #{unit}"
+
+  defp row(row, question, results) do
+    ratio =
+      for {_way, _title} <- [question.ratio],
+          do: Table.cell(Summary.shown_ratio(results, question, row))
+
+    figures =
+      for figure <- question.figures,
+          do: Table.cell(Summary.figure(results, question.key, row.key, figure.key), figure.unit)
+
+    [row.title] ++ ratio ++ figures
   end
 
   @doc """
-  Snakepit beside the others.
+  What was promised, and what came of it.
   """
-  def compared(results),
-    do: compared(results, Questions.rows(), :snakepit, @systems -- [:snakepit], @titles)
+  @spec targets([Targets.checked()]) :: :ok
+  def targets(checked) do
+    IO.puts("Targets\n")
 
-  @doc """
-  One system over each of the others, where a time below 1 and a rate above 1 are better, and then
-  the figures of all.
-  """
-  def compared(results, rows, system, others, titles) do
-    header("#{titles[system]} as a multiple of", Enum.map(others, &titles[&1]))
+    rows =
+      for target <- checked,
+          do: [verdict(target), target.question, bound(target), measured(target)]
 
-    for row <- rows,
-        do: line(row.title, Enum.map(others, &ratio(Summary.ratio(results, row, system, &1))))
-
-    IO.puts("")
-    systems = [system | others]
-    header("Figures", Enum.map(systems, &titles[&1]))
-
-    for row <- rows do
-      shown = Enum.map(systems, &figure(Summary.figure(results, row, &1), row.unit))
-      line("#{row.title}, #{row.unit}", shown)
-    end
-
-    IO.puts("")
+    Table.print(["", "", "target", "measured"], rows)
   end
 
-  @doc """
-  Which of grpcio's flavours were measured.
-  """
-  def flavours(chosen) do
-    IO.puts("grpcio at its fastest")
+  defp verdict(%{ok: true}), do: "ok"
+  defp verdict(%{ok: false}), do: "MISSED"
+  defp verdict(%{ok: nil}), do: "?"
 
-    for {{server, client}, questions} <- Enum.group_by(chosen, &elem(&1, 1), &elem(&1, 0)) do
-      line("#{server} server, #{client} client", [Enum.join(questions, ", ")])
-    end
+  defp bound(%{bound: bound, limit: limit, of: of}), do: "#{sign(bound)} #{limit} #{of}"
 
-    IO.puts("")
-  end
+  defp sign("at_most"), do: "<="
+  defp sign("at_least"), do: ">="
 
-  def pool(pool) do
-    IO.puts("Pool")
-    line("start of 4 workers, ms", [figure(pool.start_ms, "ms")])
-    line("idle worker, MiB", [figure(pool.idle_mib, "MiB")])
-    line("worker at the end, MiB", [number(pool.end_mib)])
-    line("lease, ns", [figure(pool.lease_ns, "ns")])
-    line("16 callers, 10 slots, k/s", [figure(pool.queued_per_s, "k/s")])
-    IO.puts("")
-  end
-
-  def expectations(checked) do
-    IO.puts("Expectations")
-
-    for %{text: text, measured: measured, ok: ok} <- checked do
-      IO.puts(pad(if(ok, do: "ok", else: "MISSED"), 8) <> pad(text, 48) <> ratio(measured))
-    end
-  end
-
-  defp header(title, columns) do
-    line(title, columns)
-    IO.puts(String.duplicate("-", @label + @cell * length(columns)))
-  end
-
-  defp line(label, cells) do
-    cells = Enum.map_join(cells, &pad(&1, @cell))
-    IO.puts(String.trim_trailing(pad(label, @label) <> cells))
-  end
-
-  defp ratio(summary), do: shown(summary, &number/1)
-
-  defp figure(summary, "k/s"), do: shown(summary, &number(&1 / 1_000))
-  defp figure(summary, _unit), do: shown(summary, &number/1)
-
-  defp shown(nil, _format), do: ""
-
-  defp shown(%{median: median, min: min, max: max}, format),
-    do: "#{format.(median)} (#{format.(min)} - #{format.(max)})"
-
-  # Three digits, and commas between thousands.
-  defp number(value) when value < 10, do: :erlang.float_to_binary(value, decimals: 2)
-  defp number(value) when value < 100, do: :erlang.float_to_binary(value, decimals: 1)
-
-  defp number(value) do
-    value |> round() |> to_string() |> String.replace(~r/\B(?=(\d{3})+$)/, ",")
-  end
-
-  defp pad(text, width), do: String.pad_trailing(text, width)
+  defp measured(%{measured: nil}), do: "not measured here"
+  defp measured(%{measured: measured}), do: Table.cell(measured)
 end
