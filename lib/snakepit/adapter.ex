@@ -55,7 +55,9 @@ defmodule Snakepit.Adapter do
   output breaks the protocol, and costs its process.
 
   In JSON, `{"__bytes__": "<base64>"}` is a binary that is not text, and `{"__float__": "nan"}`,
-  `"infinity"` or `"neg_infinity"` a float that JSON has no number for.
+  `"infinity"` or `"neg_infinity"` a float that JSON has no number for. `{"__array__": [shape, dtype, data]}`
+  is an array of numbers, as in `Snakepit.Array`: a list of sizes, a text such as `"f32"`, a binary. So it is
+  in MessagePack too, here and for servers of gRPC.
 
   ## Another start of Snakepit's own worker
 

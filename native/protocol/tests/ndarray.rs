@@ -1,5 +1,6 @@
 //! The form of arrays, and what is said of those that are wrong.
 
+use proptest::prelude::*;
 use snakepit_protocol::value::{MAX_DEPTH, Writer, ndarray};
 
 fn problem(shape: &[u64], dtype: &str, length: usize) -> Option<String> {
@@ -41,4 +42,20 @@ fn the_form_is_a_map_of_one_key() {
     assert_eq!(writer.take(), expected);
     assert!(ndarray::open(&mut writer, &[], "f64", MAX_DEPTH - 2).is_err());
     assert!(writer.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn the_data_is_as_long_as_all_items_together_or_refused(
+        shape in prop::collection::vec(prop_oneof![0..5_u64, any::<u64>()], 0..5),
+        other in 0..5000_usize,
+    ) {
+        let zero = shape.contains(&0);
+        let exact = shape.iter().try_fold(8_u128, |product, size| product.checked_mul((*size).into()));
+        let exact = if zero { Some(0) } else { exact };
+        prop_assert_eq!(ndarray::check(&shape, "s64", other).is_ok(), exact == Some(other as u128));
+        if let Some(length) = exact.and_then(|exact| usize::try_from(exact).ok()) {
+            prop_assert!(ndarray::check(&shape, "s64", length).is_ok());
+        }
+    }
 }

@@ -1,6 +1,7 @@
 """Arrays of numpy, there and back."""
 
 import array
+from pathlib import Path
 
 import numpy as np
 
@@ -40,6 +41,33 @@ def rows(row: np.ndarray, count: int):
 @client_stream
 def total_of_rows(chunks):
     return {"total": sum(chunk["row"] for chunk in chunks)}
+
+
+held = {}
+
+
+@command
+def hold_array(count: int):
+    """Makes what ``give_held_array`` gives."""
+    held["value"] = np.ones(count, "f4")
+    return peak()
+
+
+@command
+def give_held_array():
+    return {"value": held["value"]}
+
+
+@command
+def peak():
+    """The most memory that this process has had, in MB."""
+    status = Path("/proc/self/status").read_text()
+    return {"mb": int(status.split("VmHWM:")[1].split()[0]) / 1024}
+
+
+@command
+def total(array: np.ndarray):
+    return {"total": float(array.sum())}
 
 
 @command
