@@ -18,8 +18,9 @@ pub(super) fn with_bytes<T>(
     if buffer.len_bytes() == 0 {
         return Ok(read(&[]));
     }
-    // SAFETY: the exporter keeps so many bytes there as long as the buffer is not released, and
-    // nobody writes to them, because this thread is attached to the interpreter all the while.
+    // SAFETY: the exporter keeps so many bytes there as long as the buffer is not released. No Python
+    // runs that could write to them. What a thread without the interpreter computes into the same
+    // array at this moment arrives half done, as with any reader of the buffer protocol.
     let bytes =
         unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
     Ok(read(bytes))

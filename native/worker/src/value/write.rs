@@ -117,11 +117,14 @@ impl DictWriter {
         } else if let Ok(float) = value.cast::<PyFloat>() {
             self.writer.float(float.value());
         } else if value.is_instance_of::<PyByteArray>() {
-            let writer = &mut self.writer;
-            buffer::with_bytes(value, |bytes| writer.binary(bytes)).map_err(from_python)?;
+            self.binary(value)?;
         } else if is_view_of_bytes(value).map_err(from_python)? {
-            let bytes = value.py().get_type::<PyBytes>().call1((value,)).map_err(from_python)?;
-            self.writer.binary(bytes.cast::<PyBytes>().map_err(|_| refused(value))?.as_bytes());
+            if value.getattr("c_contiguous").and_then(|is| is.is_truthy()).map_err(from_python)? {
+                self.binary(value)?;
+            } else {
+                let bytes = value.call_method0("tobytes").map_err(from_python)?;
+                self.binary(&bytes)?;
+            }
         } else if let Some(text_value) = iso_format(value).map_err(from_python)? {
             self.writer.string(text(&text_value)?.as_bytes());
         } else if let Some(scalar) = numpy_scalar(value).map_err(from_python)? {
@@ -134,6 +137,11 @@ impl DictWriter {
             return Err(refused(value));
         }
         Ok(())
+    }
+
+    fn binary(&mut self, value: &Bound<'_, PyAny>) -> Result<(), ValueError> {
+        let writer = &mut self.writer;
+        buffer::with_bytes(value, |bytes| writer.binary(bytes)).map_err(from_python)
     }
 
     fn integer(&mut self, value: &Bound<'_, PyInt>) -> Result<(), ValueError> {
