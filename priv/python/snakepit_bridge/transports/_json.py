@@ -58,6 +58,8 @@ class Plain:
         raise Problem("bytes inside of other values cannot be sent as JSON")
 
     def array(self, value: Any) -> Any:
+        if _arrays.take(value) is None:
+            raise TypeError
         raise Problem("an array cannot be sent as JSON; send array.tolist()")
 
     def key(self, key: Any) -> Any:

@@ -34,6 +34,7 @@ def test_values_that_json_has_no_form_for(client):
         ("{'a': [1, object()]}", "result.a[1]: an object of type object cannot be sent"),
         ("{'a': float('nan')}", "result.a: the float nan cannot be sent as JSON"),
         ("{'a': [b'x']}", "result.a[0]: bytes inside of other values cannot be sent as JSON"),
+        ("{'a': __import__('numpy').zeros(2)}", "result.a: an array cannot be sent as JSON; send"),
     ]:
         with pytest.raises(CallFailed) as failed:
             plain.call("evaluate", {"code": code.encode()})
