@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo live-page examples test check format bench bench-quick screenshots docs clean install-grpc proto-python dev-setup setup-js
+.PHONY: help setup demo live-page examples test check format bench bench-quick guard screenshots docs clean install-grpc proto-python dev-setup setup-js
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -39,6 +39,9 @@ bench: ## Measure Snakepit beside grpcio, a bare Rust client and what the machin
 bench-quick: ## The same in less than a minute, without the adapters
 	@scripts/setup --extras grpc,msgpack
 	@BENCH=quick mix run bench/run.exs
+
+guard: ## Count what the hot paths cost, and compare with what they are known to
+	@scripts/guard
 
 screenshots: ## Take the pictures of the live page in the guide anew
 	@scripts/screenshots

@@ -16,7 +16,8 @@ defmodule Snakepit.PackageTest do
           not (path =~ ~r{(^|/)tests?/}),
           do: path
 
-    assert left_out == ~w(native/client/examples/bare.rs native/client/examples/floors.rs)
+    # Those of the client are for work on Snakepit itself.
+    assert Enum.reject(left_out, &String.starts_with?(&1, "native/client/examples/")) == []
   end
 
   test "it has nothing but those and the files about them", %{files: files} do

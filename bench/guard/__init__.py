@@ -1,0 +1,1 @@
+"""Holds what the hot paths cost against what they are known to cost: see ``scripts/guard``."""

@@ -1,0 +1,93 @@
+"""What a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .baseline import Finding
+from .measured import Measured
+from .versions import needed
+
+__all__ = ["advice", "functions", "table"]
+
+_FUNCTIONS = 20
+_COUNTS = ("instructions", "allocations", "bytes")
+
+
+def table(findings: Sequence[Finding]) -> str:
+    """A line for each path: ratios to the baseline, and counts of one operation."""
+    head = ["path", *(f"{count}" for count in _COUNTS), ""]
+    rows = [head, *([f.path, *(_cell(f, count) for count in _COUNTS), f.verdict] for f in findings)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column in (0, 4) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _cell(finding: Finding, count: str) -> str:
+    if count not in finding.now:
+        return ""
+    value = finding.now[count]
+    shown = f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+    return f"{shown} ({finding.ratio(count):.3f})" if count in finding.before else shown
+
+
+def advice(findings: Sequence[Finding], before: Mapping[str, str], mine: Mapping[str, str]) -> str:
+    """What has to be done, if anything."""
+    lines = [""]
+    for finding in findings:
+        lines += [f"{finding.path}: {what}" for what in _complaints(finding)]
+    verdicts = {finding.verdict for finding in findings}
+    if "?" in verdicts:
+        names = sorted({name for f in findings if f.verdict == "?" for name in needed(f.path)})
+        for name in names:
+            if before.get(name) != mine[name]:
+                lines.append(f"The baseline is of {name} {before.get(name)}, this is {mine[name]}.")
+        lines.append("What is marked with ? cannot be judged, and was not.")
+    if any(finding.fails for finding in findings):
+        lines.append(
+            "Where they go: scripts/guard --functions PATH, here and before the change."
+            " If it has to be so: scripts/guard --accept, and commit bench/guard/baseline.json"
+            " with the reason."
+        )
+    elif "better" in verdicts:
+        lines.append(
+            "Some paths cost less than they did. scripts/guard --accept, and commit"
+            " bench/guard/baseline.json, so that it stays so."
+        )
+    elif "?" not in verdicts:
+        lines.append("No path costs more than it did.")
+    return "\n".join(lines)
+
+
+def functions(path: str, measured: Measured) -> str:
+    """The functions that cost most, each without those that it calls."""
+    lines = ["", f"{path}: instructions for one, by function"]
+    by_cost = sorted(measured.profile.items(), key=lambda item: -item[1].instructions)
+    for (file, function), counts in by_cost[:_FUNCTIONS]:
+        lines.append(f"{counts.instructions / measured.operations:12,.1f}  {function}  [{file}]")
+    return "\n".join(lines)
+
+
+def _complaints(finding: Finding) -> list[str]:
+    if finding.verdict == "NEW":
+        return ["is not in the baseline."]
+    if finding.verdict == "GONE":
+        return ["is in the baseline, but nothing counts it any more."]
+    if finding.verdict != "WORSE":
+        return []
+    return [
+        f"{finding.now[count]:.2f} {count} for one, {finding.before[count]:.2f} are known"
+        f" ({_percent(finding.ratio(count))}, {finding.tolerance:.0%} are tolerated)."
+        for count in finding.now
+        if finding.ratio(count) > 1 + finding.tolerance
+    ]
+
+
+def _percent(ratio: float) -> str:
+    return f"{ratio - 1:+.1%}" if ratio != float("inf") else "there were none"
