@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import versions
 
-__all__ = ["Baseline", "Finding", "read", "write"]
+__all__ = ["Baseline", "Finding", "Known", "read", "write"]
 
-Counts = Mapping[str, float]
+# For a path that is new, by how it begins: the share by which its instructions may exceed what is
+# known, and that for what it allocates. More than they vary by when nothing has changed, and for
+# instructions more than what a change elsewhere does to what the compiler puts inline.
+_TOLERANCES = (
+    ("worker/chunk of 1 MiB", 0.12, 0.12),
+    ("python/chunk of 1 MiB", 0.12, 0.12),
+    ("worker/", 0.06, 0.03),
+    ("uplink/chunk of 10 B", 0.08, 0.01),
+    ("", 0.03, 0.01),
+)
 
-# More than the counts vary by when nothing has changed. A path's own tolerance stands in the
-# baseline, where it may be changed.
-_TOLERANCES = {
-    "worker/chunk of 1 MiB": 0.12,
-    "python/chunk of 1 MiB": 0.12,
-    "worker/": 0.04,
-    "python/": 0.03,
-}
-_TOLERANCE = 0.01
+
+@dataclass(frozen=True)
+class Known:
+    """A count of one operation, and the share by which it may be exceeded."""
+
+    value: float
+    tolerance: float
+
+    def ratio(self, now: float) -> float:
+        if self.value == 0:
+            return 1.0 if now == 0 else math.inf
+        return now / self.value
 
 
 @dataclass(frozen=True)
@@ -30,59 +42,69 @@ class Finding:
     """One path: what it costs, what it did cost, and what to think of that."""
 
     path: str
-    now: Counts
-    before: Counts
+    now: Mapping[str, float]
+    known: Mapping[str, Known]
     verdict: str
-    tolerance: float
 
     @property
     def fails(self) -> bool:
         return self.verdict in ("WORSE", "NEW", "GONE")
 
-    def ratio(self, count: str) -> float:
-        now, before = self.now.get(count, 0.0), self.before.get(count, 0.0)
-        if before == 0:
-            return 1.0 if now == 0 else math.inf
-        return now / before
-
 
 @dataclass(frozen=True)
 class Baseline:
-    """The counts of all paths, and the versions with which they were taken."""
+    """What is known of all paths, and the versions with which it was counted."""
 
     versions: Mapping[str, str]
-    paths: Mapping[str, Counts]
+    paths: Mapping[str, Mapping[str, Known]]
 
     def judge(
-        self, now: Mapping[str, Counts], mine: Mapping[str, str], whole: bool
+        self, now: Mapping[str, Mapping[str, float]], mine: Mapping[str, str], whole: bool
     ) -> list[Finding]:
         """What to think of these counts; ``whole`` if all paths were counted."""
         gone = [path for path in self.paths if whole and path not in now]
         return [self._judge(path, now.get(path, {}), mine) for path in [*now, *gone]]
 
-    def _judge(self, path: str, now: Counts, mine: Mapping[str, str]) -> Finding:
-        before = self.paths.get(path, {})
-        tolerance = before.get("tolerance", _tolerance(path))
-        before = {count: value for count, value in before.items() if count != "tolerance"}
-        finding = Finding(path, now, before, "", tolerance)
-        ratios = [finding.ratio(count) for count in {*now, *before}]
-        if not before or not now:
+    def _judge(self, path: str, now: Mapping[str, float], mine: Mapping[str, str]) -> Finding:
+        known = self.paths.get(path, {})
+        if now.keys() != known.keys():
             verdict = "NEW" if now else "GONE"
         elif any(self.versions.get(name) != mine[name] for name in versions.needed(path)):
             verdict = "?"
-        elif max(ratios) > 1 + tolerance:
-            verdict = "WORSE"
         else:
-            verdict = "better" if min(ratios) < 1 - tolerance else ""
-        return Finding(path, now, before, verdict, tolerance)
+            verdict = _verdict((now[count], known[count]) for count in now)
+        return Finding(path, now, known, verdict)
 
-    def accept(self, now: Mapping[str, Counts], mine: Mapping[str, str], whole: bool) -> Baseline:
+    def accept(
+        self, now: Mapping[str, Mapping[str, float]], mine: Mapping[str, str], whole: bool
+    ) -> Baseline:
         """The baseline in which these counts are right. The tolerances stay."""
         paths = {} if whole else dict(self.paths)
         for path, counts in now.items():
-            tolerance = self.paths.get(path, {}).get("tolerance", _tolerance(path))
-            paths[path] = {**counts, "tolerance": tolerance}
+            before = self.paths.get(path, {})
+            paths[path] = {
+                count: Known(
+                    value,
+                    before[count].tolerance if count in before else _tolerance(path, count),
+                )
+                for count, value in counts.items()
+            }
         return Baseline(mine, paths)
+
+
+def _verdict(pairs: Iterable[tuple[float, Known]]) -> str:
+    over = [(known.ratio(now) - 1, known.tolerance) for now, known in pairs]
+    if any(by > tolerance for by, tolerance in over):
+        return "WORSE"
+    return "better" if any(-by > tolerance for by, tolerance in over) else ""
+
+
+def _tolerance(path: str, count: str) -> float:
+    return next(
+        instructions if count == "instructions" else allocated
+        for prefix, instructions, allocated in _TOLERANCES
+        if path.startswith(prefix)
+    )
 
 
 def read(path: Path) -> Baseline:
@@ -90,26 +112,21 @@ def read(path: Path) -> Baseline:
     if not path.exists():
         return Baseline({}, {})
     content = json.loads(path.read_text(encoding="utf-8"))
-    return Baseline(content["versions"], content["paths"])
+    paths = {
+        name: {count: Known(*known) for count, known in counts.items()}
+        for name, counts in content["paths"].items()
+    }
+    return Baseline(content["versions"], paths)
 
 
 def write(path: Path, baseline: Baseline) -> None:
     """One line for each path, so that a change is read with ease."""
-    lines = ",\n".join(
-        f"    {json.dumps(name)}: {json.dumps(_rounded(counts))}"
-        for name, counts in baseline.paths.items()
-    )
+    lines = []
+    for name, counts in baseline.paths.items():
+        known = {count: [round(k.value, 2), k.tolerance] for count, k in counts.items()}
+        lines.append(f"    {json.dumps(name)}: {json.dumps(known)}")
     heads = json.dumps(dict(baseline.versions), indent=2).replace("\n", "\n  ")
+    paths = ",\n".join(lines)
     path.write_text(
-        f'{{\n  "versions": {heads},\n  "paths": {{\n{lines}\n  }}\n}}\n', encoding="utf-8"
-    )
-
-
-def _rounded(counts: Counts) -> dict[str, float]:
-    return {count: round(value, 2) for count, value in counts.items()}
-
-
-def _tolerance(path: str) -> float:
-    return next(
-        (share for prefix, share in _TOLERANCES.items() if path.startswith(prefix)), _TOLERANCE
+        f'{{\n  "versions": {heads},\n  "paths": {{\n{paths}\n  }}\n}}\n', encoding="utf-8"
     )

@@ -34,7 +34,8 @@ def _cell(finding: Finding, count: str) -> str:
         return ""
     value = finding.now[count]
     shown = f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
-    return f"{shown} ({finding.ratio(count):.3f})" if count in finding.before else shown
+    known = finding.known.get(count)
+    return f"{shown} ({known.ratio(value):.3f})" if known else shown
 
 
 def advice(findings: Sequence[Finding], before: Mapping[str, str], mine: Mapping[str, str]) -> str:
@@ -76,16 +77,16 @@ def functions(path: str, measured: Measured) -> str:
 
 def _complaints(finding: Finding) -> list[str]:
     if finding.verdict == "NEW":
-        return ["is not in the baseline."]
+        return ["is not in the baseline, or not all of it."]
     if finding.verdict == "GONE":
         return ["is in the baseline, but nothing counts it any more."]
     if finding.verdict != "WORSE":
         return []
     return [
-        f"{finding.now[count]:.2f} {count} for one, {finding.before[count]:.2f} are known"
-        f" ({_percent(finding.ratio(count))}, {finding.tolerance:.0%} are tolerated)."
-        for count in finding.now
-        if finding.ratio(count) > 1 + finding.tolerance
+        f"{finding.now[count]:.2f} {count} for one, {known.value:.2f} are known"
+        f" ({_percent(known.ratio(finding.now[count]))}, {known.tolerance:.0%} are tolerated)."
+        for count, known in finding.known.items()
+        if known.ratio(finding.now[count]) > 1 + known.tolerance
     ]
 
 

@@ -1,15 +1,15 @@
-//! Calls on the lane: a request is put on it, encoded and sent, and its reply decoded and delivered.
+//! Calls: a request is put on the lane, or sent as an RPC of its own, and its reply delivered.
 
 use std::sync::Arc;
 
 use prost::Message;
-use snakepit_client::{Connection, Lane, Request};
+use snakepit_client::{Connection, Lane, Request, unary};
 use snakepit_protocol::pb::{Codec, ExecuteResponse, LanePart, LaneReply, lane_reply};
 use tokio::sync::Semaphore;
 
 use crate::entries::{KIB, MIB, data};
 use crate::measure::{Counting, Failure, Paths};
-use crate::peer::{Script, connect};
+use crate::peer::{Script, connect, framed};
 
 /// As large as our worker makes the parts of a reply.
 const PART: usize = 64 * KIB;
@@ -18,7 +18,9 @@ pub(crate) async fn run(paths: &Paths) -> Result<(), Failure> {
     echo(paths, "lane/call of 10 B", 500, 1, 10).await?;
     echo(paths, "lane/call of 1 KiB", 500, 1, KIB).await?;
     echo(paths, "lane/16 calls of 100 B at once, each", 1_600, 16, 100).await?;
-    echo(paths, "lane/call of 10 B, reply of 1 MiB in parts", 20, 1, MIB).await
+    echo(paths, "lane/call of 10 B, reply of 1 MiB in parts", 20, 1, MIB).await?;
+    alone(paths, "rpc/call of 1 MiB, reply of 10 B", 20, MIB, 10).await?;
+    alone(paths, "rpc/call of 10 B, reply of 1 MiB", 20, 10, MIB).await
 }
 
 async fn echo(
@@ -38,6 +40,36 @@ async fn echo(
     let counting = Counting::start();
     in_bursts(lane, &request, calls, at_once).await?;
     counting.stop(name, calls as u64);
+    Ok(())
+}
+
+async fn alone(
+    paths: &Paths,
+    name: &str,
+    calls: u64,
+    size: usize,
+    reply: usize,
+) -> Result<(), Failure> {
+    if !paths.wants(name) {
+        return Ok(());
+    }
+    let connection = connect(Script::Call(framed(&response(reply))))?;
+    let request = request(size);
+    one_by_one(&connection, &request, calls).await?;
+    let counting = Counting::start();
+    one_by_one(&connection, &request, calls).await?;
+    counting.stop(name, calls);
+    Ok(())
+}
+
+pub(crate) async fn one_by_one(
+    connection: &Connection,
+    request: &Request,
+    calls: u64,
+) -> Result<(), Failure> {
+    for _ in 0..calls {
+        unary(connection, request.clone()).await?;
+    }
     Ok(())
 }
 
@@ -77,14 +109,18 @@ pub(crate) async fn in_bursts(
     Ok(())
 }
 
-/// The replies to a call, as a lane carries them, but for the id.
-fn replies(size: usize) -> Vec<Vec<u8>> {
-    let response = ExecuteResponse {
+fn response(size: usize) -> ExecuteResponse {
+    ExecuteResponse {
         success: true,
         result: data(size),
         codec: Codec::Msgpack.into(),
         ..ExecuteResponse::default()
-    };
+    }
+}
+
+/// The replies to a call, as a lane carries them, but for the id.
+fn replies(size: usize) -> Vec<Vec<u8>> {
+    let response = response(size);
     let reply = |message| LaneReply { id: 0, message: Some(message) }.encode_to_vec();
     if size < MIB {
         return vec![reply(lane_reply::Message::Response(response))];

@@ -171,6 +171,8 @@ impl Frames {
             messages = later;
             if self.output.len() >= OUTPUT {
                 self.flush().await?;
+                // The client reads before there is more: how much a socket holds depends on the system.
+                tokio::task::yield_now().await;
             }
         }
         Ok(())
@@ -181,7 +183,7 @@ impl Frames {
         self.put(HEADERS, END_HEADERS | END_STREAM, self.stream, TRAILERS);
     }
 
-    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+    async fn flush(&mut self) -> io::Result<()> {
         self.socket.write_all(&self.output).await?;
         self.output.clear();
         Ok(())

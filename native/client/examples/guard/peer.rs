@@ -19,6 +19,8 @@ use crate::measure::Failure;
 pub(crate) enum Script {
     /// Answers every call of a lane with these replies, which lack their id.
     Lane(Vec<Vec<u8>>),
+    /// Answers a call of its own with this reply.
+    Call(Vec<u8>),
     /// Answers the start of a stream with so many times these messages, and the final chunk.
     Chunks { messages: Vec<u8>, times: usize },
     /// Acknowledges the caller's chunks, and answers their end with the final chunk.
@@ -60,6 +62,15 @@ async fn serve(listener: UnixListener, path: PathBuf, script: Script) -> io::Res
         frames.opened().await?;
         match &script {
             Script::Lane(replies) => lane(&mut frames, replies).await?,
+            Script::Call(reply) => {
+                while frames.ready().is_none() {
+                    frames.advance().await?;
+                }
+                frames.take();
+                frames.send(reply).await?;
+                frames.end();
+                continue;
+            }
             Script::Chunks { messages, times } => {
                 for _ in 0..*times {
                     frames.send(messages).await?;

@@ -9,7 +9,7 @@ use snakepit_client::{Connection, Lane, Request};
 use snakepit_protocol::pb::Entry;
 use snakepit_protocol::value::Writer;
 
-use crate::calls::{in_bursts, open, request};
+use crate::calls::{in_bursts, one_by_one, open, request};
 use crate::entries::{KIB, MIB};
 use crate::measure::Failure;
 use crate::streams::{self, consume};
@@ -22,6 +22,7 @@ pub(crate) async fn drive(socket: &str) -> Result<(), Failure> {
     let lane = open(&connection)?;
     calls(lane, "call of 10 B", 500, 1, 10).await?;
     calls(lane, "16 calls of 100 B at once, each", 1_600, 16, 100).await?;
+    large_calls(&connection, lane, "call of 1 MiB", 20).await?;
     chunks(&connection, lane, "chunk of 1 KiB", 2_000, KIB).await?;
     chunks(&connection, lane, "chunk of 1 MiB", 200, MIB).await
 }
@@ -38,6 +39,23 @@ async fn calls(
     for _ in 0..ROUNDS {
         mark(lane).await?;
         in_bursts(lane, &request, calls, at_once).await?;
+        mark(lane).await?;
+        println!("{name}\t{calls}");
+    }
+    Ok(())
+}
+
+async fn large_calls(
+    connection: &Connection,
+    lane: &Arc<Lane>,
+    name: &str,
+    calls: u64,
+) -> Result<(), Failure> {
+    let request = request(MIB);
+    one_by_one(connection, &request, calls).await?;
+    for _ in 0..ROUNDS {
+        mark(lane).await?;
+        one_by_one(connection, &request, calls).await?;
         mark(lane).await?;
         println!("{name}\t{calls}");
     }
