@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import baseline, native, report, versions, worker
+from . import baseline, native, report, versions, vm, worker
 
 _BASELINE = Path(__file__).with_name("baseline.json")
 
@@ -22,7 +22,11 @@ def main() -> int:
     parser.add_argument("--baseline", type=Path, default=_BASELINE, help="another baseline's file")
     options = parser.parse_args()
 
-    measured = {**native.measure(options.prefix), **worker.measure(options.prefix)}
+    measured = {
+        **native.measure(options.prefix),
+        **worker.measure(options.prefix),
+        **vm.measure(options.prefix),
+    }
     if not measured:
         parser.error(f"no path begins with {' or '.join(options.prefix)}")
     if options.functions:

@@ -9,7 +9,13 @@ from pathlib import Path
 
 __all__ = ["Counts", "Profile", "command", "profiles"]
 
-_ALLOCATORS = frozenset({"malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"})
+# The C library's, and those by which Rust calls mimalloc.
+_ALLOCATORS = frozenset(
+    {"malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"}
+    | {"mi_malloc_aligned", "mi_zalloc_aligned", "mi_realloc_aligned"}
+)
+# mimalloc is part of the NIF, but as little ours as the C library: it is another compiler's.
+_NOT_OURS = ("mi_", "_mi_")
 
 
 @dataclass
@@ -24,8 +30,12 @@ class Profile(dict[tuple[str, str], Counts]):
     """What was done between two marks, by program or library and by function."""
 
     def of(self, *files: str) -> Counts:
-        """The sum over the programs and libraries whose names begin so."""
-        chosen = [counts for (file, _), counts in self.items() if file.startswith(files)]
+        """The sum over the programs and libraries whose names begin so, without allocators."""
+        chosen = [
+            counts
+            for (file, function), counts in self.items()
+            if file.startswith(files) and not function.startswith(_NOT_OURS)
+        ]
         return Counts(
             sum(counts.instructions for counts in chosen),
             sum(counts.allocations for counts in chosen),

@@ -7,15 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Timer
 
-from .callgrind import Profile, command, profiles
+from .callgrind import command, profiles
 from .measured import Measured
 from .native import PROGRAM
+from .rounds import medians, one_processor
 
 __all__ = ["measure"]
 
@@ -30,38 +29,24 @@ def measure(prefixes: Sequence[str]) -> dict[str, Measured]:
     """What each call and chunk costs, by path: in the native part, and in the interpreter."""
     if prefixes and not any(prefix.startswith(("worker", "python")) for prefix in prefixes):
         return {}
-    with _one_processor(), tempfile.TemporaryDirectory(prefix="snakepit-guard-") as directory:
-        lines = _run(Path(directory)).splitlines()
-        # A mark before each, and one behind.
-        counted = profiles(Path(directory, "counts"))[1::2]
-    rounds: dict[str, list[Profile]] = defaultdict(list)
-    operations: dict[str, int] = {}
-    for line, profile in zip(lines, counted):
-        name, count = line.split("\t")
-        rounds[name].append(profile)
-        operations[name] = int(count)
+    with one_processor(), tempfile.TemporaryDirectory(prefix="snakepit-guard-") as directory:
+        output = _run(Path(directory))
+        rounds = medians(output, profiles(Path(directory, "counts")), _NATIVE)
     paths = {}
-    for name, of_path in rounds.items():
-        # Threads do not meet in the same order every time.
-        profile = sorted(of_path, key=_instructions)[len(of_path) // 2]
-        native, python, times = profile.of(_NATIVE), profile.of(*_PYTHON), operations[name]
+    for name, (profile, operations) in rounds.items():
+        native, python = profile.of(_NATIVE), profile.of(*_PYTHON)
         counts = {
-            "instructions": native.instructions / times,
-            "allocations": native.allocations / times,
+            "instructions": native.instructions / operations,
+            "allocations": native.allocations / operations,
         }
-        paths[f"worker/{name}"] = Measured(counts, profile, times)
-        paths[f"python/{name}"] = Measured(
-            {"instructions": python.instructions / times}, profile, times
-        )
+        paths[f"worker/{name}"] = Measured(counts, profile, operations)
+        counts = {"instructions": python.instructions / operations}
+        paths[f"python/{name}"] = Measured(counts, profile, operations)
     return {
         path: measured
         for path, measured in paths.items()
         if not prefixes or path.startswith(tuple(prefixes))
     }
-
-
-def _instructions(profile: Profile) -> int:
-    return profile.of(_NATIVE).instructions
 
 
 def _run(directory: Path) -> str:
@@ -94,14 +79,3 @@ def _run(directory: Path) -> str:
         # It ends with its standard input.
         process.communicate()
         hangs.cancel()
-
-
-@contextmanager
-def _one_processor() -> Iterator[None]:
-    """There threads take turns, and the counts vary least."""
-    all_of_them = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(all_of_them)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, all_of_them)
