@@ -16,6 +16,7 @@ Context.with_context(settings, fn context ->
   questions =
     Enum.flat_map(
       [
+        Questions.Others,
         Questions.Calls,
         Questions.Chunks,
         Questions.ManyStreams,
@@ -32,8 +33,6 @@ Context.with_context(settings, fn context ->
 
   questions |> Enum.with_index(1) |> Enum.each(&Report.question(&1, results))
   Report.targets(targets)
-
-  IO.puts("\nload at the end: #{Machine.load()}")
 
   Results.write!("results", settings, questions, results, %{
     machine: Map.new(machine),

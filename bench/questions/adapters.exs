@@ -79,6 +79,7 @@ defmodule Bench.Questions.Adapters do
       note: "The same handler by every adapter, one worker each.",
       figures: figures,
       ratio: {:first_over, "the native server over this"},
+      at_most: 5,
       rows:
         for {name, title, _options} <- @adapters do
           row(name, title, fn -> measure(name, ask, count) end)

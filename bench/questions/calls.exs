@@ -23,7 +23,7 @@ defmodule Bench.Questions.Calls do
         [
           Asks.snakepit(ask, context),
           row(:pipe, "floor: a pipe", fn -> Pipe.one_caller(ask, count) end),
-          Asks.lane(ask, context),
+          Asks.lane(ask, context, count),
           Asks.rust(ask, context, "bare Rust client, an RPC for each call")
         ] ++
           Asks.grpcio(ask, context) ++
@@ -51,7 +51,7 @@ defmodule Bench.Questions.Calls do
           row(:pipe, "floor: one process that owns a pipe", fn ->
             Pipe.many_callers(ask, 2 * count)
           end),
-          Asks.lane(ask, context),
+          Asks.lane(ask, context, 2 * count),
           Asks.rust(ask, context, "bare Rust client, an RPC for each call")
         ] ++
           Asks.grpcio(ask, context) ++

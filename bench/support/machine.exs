@@ -23,16 +23,12 @@ defmodule Bench.Machine do
     ]
   end
 
-  @doc """
-  How busy the machine is, in words if it is too busy.
-  """
-  @spec load() :: String.t()
-  def load do
+  defp load do
     [_uptime, averages] = "uptime" |> output([]) |> String.split(~r/load averages?: /)
     {load, _rest} = Float.parse(averages)
 
     if load > System.schedulers_online() / 2,
-      do: "#{load}: THE MACHINE IS BUSY. Ratios may hold, figures do not; measure again later",
+      do: "#{load}, THE MACHINE IS BUSY: figures say little, ratios a bit more",
       else: "#{load}"
   end
 

@@ -57,6 +57,19 @@ defmodule Bench.Proc do
     end)
   end
 
+  @doc """
+  Ticks that the processors of the machine were busy, and all ticks.
+  """
+  @spec machine() :: {non_neg_integer(), non_neg_integer()}
+  def machine do
+    ["cpu  " <> fields | _] = "/proc/stat" |> File.read!() |> String.split("\n")
+    # The last two are parts of the first two.
+    ticks = fields |> String.split() |> Enum.take(8) |> Enum.map(&String.to_integer/1)
+    [_user, _nice, _system, idle, waiting_for_disks | _] = ticks
+    all = Enum.sum(ticks)
+    {all - idle - waiting_for_disks, all}
+  end
+
   defp tasks(os_pid), do: File.ls!("/proc/#{os_pid}/task")
 
   defp status(path, field) do

@@ -11,7 +11,9 @@ defmodule Bench.Rounds do
   The figures of every round, by question and row.
   """
   @spec run([Question.t()], Settings.t()) :: results()
-  def run(questions, %Settings{rounds: rounds} = settings) do
+  def run(questions, settings) do
+    rounds = questions |> Enum.map(&Question.rounds(&1, settings)) |> Enum.max()
+
     for round <- 1..rounds,
         question <- questions,
         round <= Question.rounds(question, settings),

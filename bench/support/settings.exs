@@ -22,7 +22,7 @@ defmodule Bench.Settings do
   @spec current() :: t()
   def current, do: named(System.get_env("BENCH", "full"))
 
-  defp named("full"), do: settings("full", 9, 0.8, 2, 3.0, 100_000_000)
+  defp named("full"), do: settings("full", 7, 0.8, 2, 3.0, 100_000_000)
   defp named("quick"), do: settings("quick", 3, 0.25, 1, 1.0, 100_000_000)
   # Shows that everything works; its figures mean nothing.
   defp named("smoke"), do: settings("smoke", 1, 0.002, 0, 0.1, 4_000_000)

@@ -27,7 +27,7 @@ defmodule Snakepit.BenchTest do
     for name <- ~w(machine system load Elixir Python Rust), do: assert(machine[name] =~ ~r/\d/)
 
     assert Enum.map(results["questions"], & &1["key"]) ==
-             ~w(call callers chunks_10b chunks_1kb chunks_100kb chunks_1mb first) ++
+             ~w(others call callers chunks_10b chunks_1kb chunks_100kb chunks_1mb first) ++
                ~w(many_streams memory start idle lease)
 
     for question <- results["questions"] do
