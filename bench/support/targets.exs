@@ -44,6 +44,8 @@ defmodule Bench.Targets do
      2, @fastest},
     {"MB/s in chunks of 1 MB", {:chunks_1mb, "mb_per_s", :snakepit, :socket}, :at_least, 0.5,
      "x a unix socket, blocks of 1 MB"},
+    {"copies in the VM, chunks of 1 MB", {:copied, "copies", :snakepit}, :at_most, 0.05,
+     "x the payload"},
     {"memory, argument of 100 MB", {:memory, "both", :argument}, :at_most, 2.2, "x the payload"},
     {"memory, result of 100 MB", {:memory, "both", :result}, :at_most, 2.2, "x the payload"},
     {"first chunk, p50", {:first, "p50_us", :snakepit}, :at_most, 400, "us"},

@@ -28,7 +28,7 @@ defmodule Snakepit.BenchTest do
 
     assert Enum.map(results["questions"], & &1["key"]) ==
              ~w(others call callers chunks_10b chunks_1kb chunks_100kb chunks_1mb first) ++
-               ~w(many_streams memory start idle lease)
+               ~w(many_streams memory copied start idle lease)
 
     for question <- results["questions"] do
       assert output =~ question["title"]
@@ -38,7 +38,7 @@ defmodule Snakepit.BenchTest do
       if question["ratio"], do: for(row <- rest, do: assert_summary(row["ratio"]))
     end
 
-    assert length(results["targets"]) == 26
+    assert length(results["targets"]) == 27
 
     for target <- results["targets"] do
       assert %{"question" => question, "of" => of, "limit" => limit, "ok" => ok} = target
