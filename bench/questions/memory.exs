@@ -52,6 +52,7 @@ defmodule Bench.Questions.Memory do
   end
 
   defp held_chunks do
+    for pid <- Process.list(), do: :erlang.garbage_collect(pid)
     before = :erlang.memory(:binary)
     args = %{count: @chunks, size: @chunk_size}
     chunks = "bench_stream" |> Snakepit.stream!(args, pool: :bench) |> Enum.to_list()
