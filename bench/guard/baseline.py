@@ -65,8 +65,18 @@ class Baseline:
         self, now: Mapping[str, Mapping[str, float]], mine: Mapping[str, str], whole: bool
     ) -> list[Finding]:
         """What to think of these counts; ``whole`` if all paths were counted."""
-        gone = [path for path in self.paths if whole and path not in now]
+        gone = [path for path in self._rest(now, False) if whole]
         return [self._judge(path, now.get(path, {}), mine) for path in [*now, *gone]]
+
+    def _rest(self, now: Mapping[str, Mapping[str, float]], uncounted: bool) -> list[str]:
+        """The paths that are not among these: those of kinds that could not be counted at all, or
+        those of the others."""
+        kinds = {_kind(path) for path in now}
+        return [
+            path
+            for path in self.paths
+            if path not in now and (_kind(path) not in kinds) == uncounted
+        ]
 
     def _judge(self, path: str, now: Mapping[str, float], mine: Mapping[str, str]) -> Finding:
         known = self.paths.get(path, {})
@@ -82,7 +92,9 @@ class Baseline:
         self, now: Mapping[str, Mapping[str, float]], mine: Mapping[str, str], whole: bool
     ) -> Baseline:
         """The baseline in which these counts are right. The tolerances stay."""
-        paths = {} if whole else dict(self.paths)
+        paths = (
+            {path: self.paths[path] for path in self._rest(now, True)} if whole else {**self.paths}
+        )
         for path, counts in now.items():
             before = self.paths.get(path, {})
             paths[path] = {
@@ -93,6 +105,10 @@ class Baseline:
                 for count, value in counts.items()
             }
         return Baseline(mine, paths)
+
+
+def _kind(path: str) -> str:
+    return path.split("/")[0]
 
 
 def _verdict(pairs: Iterable[tuple[float, Known]]) -> str:

@@ -2,6 +2,8 @@
 defmodule Guard.Paths do
   @moduledoc false
 
+  @compile {:no_warn_undefined, [Snakepit, Snakepit.Pool]}
+
   @python [path: ["bench"], modules: ["bench_handlers"]]
   @rounds 3
 
@@ -44,5 +46,3 @@ defmodule Guard.Paths do
     :ok = Snakepit.execute_stream("bench_stream", %{count: times, size: size}, fn _ -> :ok end)
   end
 end
-
-Guard.Paths.run()
