@@ -8,7 +8,6 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use snakepit_client::{Connection, Lane, Options, Request as Call};
 use snakepit_protocol::pb::snakepit_bridge_client::SnakepitBridgeClient;
 use snakepit_protocol::pb::{Codec, Entry, ExecuteRequest};
@@ -115,7 +114,7 @@ fn entries(values: &[(&'static str, Value)]) -> Vec<Entry> {
             Value::Integer(value) => writer.unsigned(*value as u64),
             Value::Binary(size) => writer.binary(&vec![0xff; *size]),
         }
-        Entry { key: Bytes::from_static(name.as_bytes()), value: writer.take() }
+        Entry::new(*name, writer.take())
     };
     values.iter().map(encode).collect()
 }

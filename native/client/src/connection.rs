@@ -2,21 +2,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use snakepit_protocol::MAX_WINDOW;
-use snakepit_protocol::MESSAGE_OVERHEAD;
-use snakepit_protocol::pb::snakepit_bridge_client::SnakepitBridgeClient;
+use snakepit_protocol::{FRAME_SIZE, MAX_WINDOW, MESSAGE_OVERHEAD};
 use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::peer::Peer;
+use crate::rpc::Rpcs;
 use crate::{CallError, Lane};
 
-/// Bytes of one HTTP/2 frame that the peer may send.
-const FRAME_SIZE: u32 = 64 * 1024;
-
-/// What the peer is told on top of a call's deadline.
-const DEADLINE_GRACE: Duration = Duration::from_secs(1);
+/// What the peer may send of one stream before it is read. Twice what credit grants by default: else
+/// large values would be cut where the window ends, and copied to be whole again.
+const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 
 /// Says that the connection is closed, and by its own end that no handle of it is left.
 pub(crate) type Closer = watch::Sender<bool>;
@@ -62,8 +59,8 @@ impl Connection {
             // HTTP/2 guards against strangers by counting what a cancelled stream still brings, and
             // ends the connection, with every call on it, at a thousand. Our peer is our own worker.
             .http2_max_local_error_reset_streams(None)
-            // A megabyte in frames of the default 16 KiB is 64 reads and as many writes.
             .max_frame_size(FRAME_SIZE)
+            .initial_stream_window_size(STREAM_WINDOW)
             // The bound is each stream's own, so that one nobody reads holds up no other.
             .initial_connection_window_size(MAX_WINDOW);
         let authorization = options
@@ -167,52 +164,28 @@ impl Connection {
         }
     }
 
-    pub(crate) fn client(&self) -> SnakepitBridgeClient<Channel> {
-        // Values are checked before they are sent, and by the peer before they come.
-        let limit = self.message_limit();
-        SnakepitBridgeClient::new(self.channel.clone())
-            .max_decoding_message_size(limit)
-            .max_encoding_message_size(limit)
+    /// To begin an RPC with.
+    pub(crate) fn rpcs(&self) -> Rpcs {
+        Rpcs {
+            channel: self.channel.clone(),
+            authorization: self.authorization.clone(),
+            limit: self.message_limit(),
+        }
     }
 
-    /// What tonic sends and takes in one message.
+    /// Bytes of one message, with what stands around its values. Those are checked before they are
+    /// sent, and by the peer before they come.
     fn message_limit(&self) -> usize {
         self.max_message_size.saturating_add(MESSAGE_OVERHEAD)
     }
 
-    /// A request of one message, unless it is too large.
-    pub(crate) fn request_of<T: prost::Message>(
-        &self,
-        message: T,
-        limit: Option<Duration>,
-    ) -> Result<tonic::Request<T>, CallError> {
+    /// The message, unless it is too large to be sent.
+    pub(crate) fn checked<T: prost::Message>(&self, message: T) -> Result<T, CallError> {
         let (size, most) = (message.encoded_len(), self.message_limit());
         if size > most {
             let text = format!("a request of {size} bytes is over the {most} of one message");
             return Err(CallError::TooLarge(text));
         }
-        Ok(self.request_within(message, limit))
-    }
-
-    /// A request of which the peer is told how long it may take. A little more than it may: our
-    /// own clock is to say that the time is over, and tonic's or the peer's to catch what it misses.
-    pub(crate) fn request_within<T>(
-        &self,
-        message: T,
-        limit: Option<Duration>,
-    ) -> tonic::Request<T> {
-        let mut request = self.request(message);
-        if let Some(limit) = limit {
-            request.set_timeout(limit.saturating_add(DEADLINE_GRACE));
-        }
-        request
-    }
-
-    pub(crate) fn request<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = tonic::Request::new(message);
-        if let Some(authorization) = &self.authorization {
-            request.metadata_mut().insert("authorization", authorization.clone());
-        }
-        request
+        Ok(message)
     }
 }

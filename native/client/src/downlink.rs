@@ -4,7 +4,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use snakepit_protocol::chunk_size;
 use snakepit_protocol::pb::{ExecuteResponse, StreamResponse};
-use tonic::Streaming;
+use snakepit_protocol::wire::Incoming;
 
 use crate::{CallError, Pace, Uplink};
 
@@ -26,7 +26,7 @@ pub trait Sink: Send {
 /// A stream that has had its last chunk: neither time nor the end of the worker change that.
 pub(crate) struct Finished {
     result: Result<(), CallError>,
-    rest: Option<Box<Streaming<StreamResponse>>>,
+    rest: Option<Box<Incoming<StreamResponse>>>,
 }
 
 impl Finished {
@@ -62,7 +62,7 @@ pub(crate) fn only(response: ExecuteResponse, sink: &mut impl Sink) -> Result<Fi
 
 /// Carries the chunks of one stream from the peer to the consumer.
 pub(crate) struct Pump<'a> {
-    pub(crate) chunks: Box<Streaming<StreamResponse>>,
+    pub(crate) chunks: Box<Incoming<StreamResponse>>,
     pub(crate) pace: &'a Pace,
     pub(crate) uplink: Option<&'a Uplink>,
     pub(crate) chunk_timeout: Option<Duration>,

@@ -14,6 +14,7 @@ use snakepit_protocol::{LANE_MESSAGE_LIMIT, MESSAGE_OVERHEAD};
 use tonic::{Code, Status};
 
 use crate::connection::Closer;
+use crate::rpc::Method;
 use crate::unary::accept;
 use crate::{CallError, Connection, Request};
 
@@ -156,14 +157,14 @@ impl Lane {
     ) -> impl Future<Output = ()> + Send + use<> {
         // From here on: when the future is dropped, be it before it began, nobody is left waiting.
         let closing = Closing(Arc::clone(&self));
-        let outgoing = connection.request(Outgoings(Arc::clone(&self)));
-        let mut client = connection.client();
+        let outgoing = Outgoings(Arc::clone(&self));
+        let rpcs = connection.rpcs();
         let mut closed = connection.closed();
         let peer = Arc::clone(connection.peer());
         async move {
             let _closing = closing;
             let carried = async {
-                let mut replies = client.lane(outgoing).await?.into_inner();
+                let mut replies = rpcs.begin(Method::Lane, outgoing, None).await?;
                 while let Some(reply) = replies.message().await? {
                     self.deliver(reply);
                 }
@@ -201,10 +202,14 @@ impl Lane {
     fn gather(&self, id: u64, part: LanePart) -> Option<Result<ExecuteResponse, CallError>> {
         // Out of the lock, for which callers wait on threads that must not, while it grows.
         let mut parts = std::mem::take(&mut self.lock().waiting.get_mut(&id)?.parts);
-        if parts.len() + part.data.len() > self.max_message_size.saturating_add(MESSAGE_OVERHEAD) {
+        let size = usize::try_from(part.size).unwrap_or(usize::MAX);
+        let most = self.max_message_size.saturating_add(MESSAGE_OVERHEAD);
+        if size.max(parts.len() + part.data.len()) > most {
             let limit = self.max_message_size;
             return Some(Err(CallError::TooLarge(format!("a reply of over {limit} bytes"))));
         }
+        // At once: grown bit by bit it would be copied, and take its memory twice, again and again.
+        parts.reserve(size);
         parts.extend_from_slice(&part.data);
         if part.last {
             let whole = ExecuteResponse::decode(parts.freeze());
@@ -231,10 +236,10 @@ impl Lane {
         }
     }
 
-    fn poll_outgoing(&self, context: &mut Context<'_>) -> Poll<Option<LaneRequest>> {
+    fn poll_outgoing(&self, context: &mut Context<'_>) -> Poll<Option<Box<LaneRequest>>> {
         let mut state = self.lock();
         match state.outbox.pop_front() {
-            Some(message) => Poll::Ready(Some(*message)),
+            Some(message) => Poll::Ready(Some(message)),
             None if !state.open => Poll::Ready(None),
             None => {
                 state.writer = Some(context.waker().clone());
@@ -270,13 +275,13 @@ impl Drop for Closing {
     }
 }
 
-/// The request side of the lane, as tonic wants it.
+/// The request side of the lane.
 struct Outgoings(Arc<Lane>);
 
 impl futures_core::Stream for Outgoings {
-    type Item = LaneRequest;
+    type Item = Result<Box<LaneRequest>, Status>;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<LaneRequest>> {
-        self.0.poll_outgoing(context)
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_outgoing(context).map(|message| message.map(Ok))
     }
 }

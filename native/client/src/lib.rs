@@ -19,6 +19,7 @@ mod meter;
 mod pace;
 mod peer;
 mod request;
+mod rpc;
 mod speaker;
 mod stream;
 mod unary;

@@ -32,13 +32,12 @@ pub(crate) enum Message {
 impl Request {
     /// Bytes of the arguments, without the framing.
     pub fn args_size(&self) -> usize {
-        self.args.iter().map(|entry| entry.key.len() + entry.value.len()).sum()
+        self.args.iter().map(|entry| entry.size()).sum()
     }
 
     /// Bytes of all it holds, without the framing.
     pub(crate) fn size(&self) -> usize {
-        let metadata: usize =
-            self.metadata.iter().map(|entry| entry.key.len() + entry.value.len()).sum();
+        let metadata: usize = self.metadata.iter().map(|entry| entry.size()).sum();
         let session_id = self.session_id.as_ref().map_or(0, String::len);
         self.args_size() + metadata + self.command.len() + self.request_id.len() + session_id
     }

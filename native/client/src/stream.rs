@@ -3,12 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use snakepit_protocol::pb::{ExecuteResponse, StreamResponse, StreamShape};
+use snakepit_protocol::wire::Incoming;
 use tokio::time::{Instant, sleep_until};
-use tonic::Streaming;
 
 use crate::downlink::{Pump, Sink, only};
 use crate::request::Message;
-use crate::uplink::Messages;
+use crate::rpc::{self, Method};
 use crate::{CallError, Connection, Pace, Request, Uplink};
 
 /// When a stream has taken too long.
@@ -127,7 +127,7 @@ impl Drop for Cancelling<'_> {
 }
 
 enum Opened {
-    Chunks(Box<Streaming<StreamResponse>>),
+    Chunks(Box<Incoming<StreamResponse>>),
     Result(Box<ExecuteResponse>),
 }
 
@@ -136,36 +136,27 @@ async fn open(
     opening: Opening,
     limit: Option<Duration>,
 ) -> Result<Opened, CallError> {
-    let mut client = connection.client();
+    let rpcs = connection.rpcs();
     let chunks = match opening {
         Opening::Uplink(uplink, Shape::Client) if !uplink.peer_keeps_credit() => {
-            let request = exchange(connection, uplink, limit);
-            let response = client.execute_client_stream(request).await?.into_inner();
-            return Ok(Opened::Result(Box::new(response)));
+            let response =
+                rpcs.begin(Method::ExecuteClientStream, uplink.messages(), limit).await?;
+            return Ok(Opened::Result(Box::new(rpc::only(response).await?)));
         }
         Opening::Uplink(uplink, _) => {
-            client.execute_bidi_stream(exchange(connection, uplink, limit)).await
+            rpcs.begin(Method::ExecuteBidiStream, uplink.messages(), limit).await
         }
         Opening::Request(request) => match request.into_message() {
             Message::Execute(message) => {
-                client.execute_stream(connection.request_of(message, limit)?).await
+                rpcs.ask(Method::ExecuteStream, connection.checked(message)?, limit).await
             }
             Message::Session(message) => {
-                client.execute_in_session_stream(connection.request_of(message, limit)?).await
+                let message = connection.checked(message)?;
+                rpcs.ask(Method::ExecuteInSessionStream, message, limit).await
             }
         },
     };
-    Ok(Opened::Chunks(Box::new(chunks?.into_inner())))
-}
-
-fn exchange(
-    connection: &Connection,
-    uplink: Arc<Uplink>,
-    limit: Option<Duration>,
-) -> tonic::Request<Messages> {
-    let mut request = connection.request_within(Messages(Arc::clone(&uplink)), limit);
-    uplink.reset_by(request.cancellation_handle());
-    request
+    Ok(Opened::Chunks(Box::new(chunks?)))
 }
 
 async fn reached(instant: Option<Instant>) {

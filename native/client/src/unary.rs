@@ -1,6 +1,7 @@
 use snakepit_protocol::pb::ExecuteResponse;
 
 use crate::request::Message;
+use crate::rpc::{Method, only};
 use crate::{CallError, Connection, Request};
 
 /// Makes one unary call as an RPC of its own: for peers without a lane, and for arguments that
@@ -9,19 +10,18 @@ pub async fn unary(
     connection: &Connection,
     request: Request,
 ) -> Result<ExecuteResponse, CallError> {
-    let mut client = connection.client();
-    let limit = request.time_limit();
+    let (rpcs, limit) = (connection.rpcs(), request.time_limit());
     connection
         .until_closed(async move {
             let response = match request.into_message() {
                 Message::Execute(message) => {
-                    client.execute(connection.request_of(message, limit)?).await
+                    rpcs.ask(Method::Execute, connection.checked(message)?, limit).await
                 }
                 Message::Session(message) => {
-                    client.execute_in_session(connection.request_of(message, limit)?).await
+                    rpcs.ask(Method::ExecuteInSession, connection.checked(message)?, limit).await
                 }
             };
-            accept(response?.into_inner())
+            accept(only(response?).await?)
         })
         .await
 }

@@ -10,7 +10,7 @@ use snakepit_protocol::pb::{
 };
 use snakepit_protocol::{Credit, chunk_size};
 use tokio::sync::Notify;
-use tonic::CancellationHandle;
+use tonic::Status;
 
 use crate::meter::Account;
 use crate::{Meter, Request, Shape};
@@ -52,7 +52,8 @@ struct State {
     over: bool,
     cancelled: bool,
     writer: Option<Waker>,
-    reset: Option<CancellationHandle>,
+    /// There is a request, not ended yet, that a cancel has to reset.
+    sending: bool,
 }
 
 enum Ending {
@@ -103,7 +104,7 @@ impl Uplink {
                 over: false,
                 cancelled: false,
                 writer: None,
-                reset: None,
+                sending: false,
             }),
             acknowledged: Notify::new(),
         })
@@ -180,15 +181,16 @@ impl Uplink {
         }
     }
 
-    /// What resets the request, should the call be cancelled.
-    pub(crate) fn reset_by(&self, reset: CancellationHandle) {
-        self.lock().reset = Some(reset);
+    /// The request side as tonic wants it.
+    pub(crate) fn messages(self: &Arc<Self>) -> Messages {
+        self.lock().sending = true;
+        Messages(Arc::clone(self))
     }
 
     /// The call is over: nothing more is sent.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
-        state.reset = None;
+        state.sending = false;
         Self::finish(state);
     }
 
@@ -196,10 +198,7 @@ impl Uplink {
     /// peer would take for the end of the input.
     pub(crate) fn cancel(&self) {
         let mut state = self.lock();
-        if let Some(reset) = state.reset.take() {
-            state.cancelled = true;
-            reset.cancel();
-        }
+        state.cancelled |= std::mem::take(&mut state.sending);
         Self::finish(state);
     }
 
@@ -218,12 +217,14 @@ impl Uplink {
         }
     }
 
-    fn poll_message(&self, context: &mut Context<'_>) -> Poll<Option<StreamRequest>> {
+    fn poll_message(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<StreamRequest, Status>>> {
         use stream_request::Message;
         let mut state = self.lock();
         let message = if state.cancelled {
-            // The reset itself wakes whoever asks.
-            return Poll::Pending;
+            return Poll::Ready(Some(Err(reset())));
         } else if let Some(start) = state.start.take() {
             Message::Start(*start)
         } else if state.over {
@@ -254,7 +255,7 @@ impl Uplink {
                 }
             }
         };
-        Poll::Ready(Some(StreamRequest { message: Some(message) }))
+        Poll::Ready(Some(Ok(StreamRequest { message: Some(message) })))
     }
 
     // Nothing awaits and nothing foreign runs under the lock.
@@ -271,13 +272,20 @@ fn wake(mut state: MutexGuard<'_, State>) {
     }
 }
 
-/// An uplink as tonic wants it.
-pub(crate) struct Messages(pub(crate) Arc<Uplink>);
+/// What resets a request as cancelled: hyper looks for a reason among the sources of an error.
+fn reset() -> Status {
+    let mut status = Status::cancelled("the caller has gone");
+    status.set_source(Arc::new(h2::Error::from(h2::Reason::CANCEL)));
+    status
+}
+
+/// The request side of a call.
+pub(crate) struct Messages(Arc<Uplink>);
 
 impl futures_core::Stream for Messages {
-    type Item = StreamRequest;
+    type Item = Result<StreamRequest, Status>;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamRequest>> {
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_message(context)
     }
 }

@@ -78,7 +78,11 @@ impl Other {
     }
 
     fn part(&self, id: u64, data: Bytes, last: bool) {
-        let message = Some(lane_reply::Message::Part(LanePart { data, last }));
+        self.part_of(id, data, last, 0);
+    }
+
+    fn part_of(&self, id: u64, data: Bytes, last: bool, size: u64) {
+        let message = Some(lane_reply::Message::Part(LanePart { data, last, size }));
         self.replies.send(LaneReply { id, message });
     }
 }
@@ -325,6 +329,31 @@ fn an_answer_above_the_limit_is_too_large_and_the_others_go_on() {
         other.part(large, Bytes::new(), true);
         other.reply(small, 2);
         assert_eq!(number_in(small_answer.await.unwrap()), 2);
+    });
+}
+
+#[test]
+fn an_answer_whose_first_part_tells_of_too_much_is_refused_at_once() {
+    frozen(async {
+        let mut peer = Peer::start();
+        let options = Options { max_message_size: 100_000, ..peer.options() };
+        let connection = Connection::new(&options).unwrap();
+        let (lane, _task) = open(&connection);
+        let (_large, large_answer) = call(&lane, 1);
+        let (_fitting, fitting_answer) = call(&lane, 2);
+        let mut other = Other::accept(&mut peer).await;
+        let (large, fitting) = (other.frame().await.0, other.frame().await.0);
+        other.part_of(large, Bytes::from_static(b"x"), false, u64::MAX);
+        let refused = large_answer.await.unwrap();
+        assert!(matches!(refused, Err(CallError::TooLarge(_))), "{refused:?}");
+
+        let (whole, cut) = parts(90_000, 30_000);
+        let size = cut.iter().map(Bytes::len).sum::<usize>() as u64;
+        for (index, part) in cut.iter().enumerate() {
+            let told = if index == 0 { size } else { 0 };
+            other.part_of(fitting, part.clone(), index == cut.len() - 1, told);
+        }
+        assert_eq!(fitting_answer.await.unwrap(), Ok(whole));
     });
 }
 
@@ -786,7 +815,7 @@ fn entries_keep_their_bytes() {
         let mut peer = Peer::start();
         let connection = peer.connection();
         let (lane, _task) = open(&connection);
-        let args = vec![Entry { key: Bytes::from_static(b"\xff"), value: Bytes::new() }];
+        let args = vec![Entry::new(b"\xff".as_slice(), Bytes::new())];
         let asked = Request { args: args.clone(), ..request("echo") };
         let (_ticket, answer) = try_call(&lane, asked).unwrap();
         let mut other = Other::accept(&mut peer).await;

@@ -7,15 +7,9 @@ use std::error::Error;
 use std::path::Path;
 
 use prost::Message;
-use prost_types::field_descriptor_proto::{Label, Type};
-use prost_types::source_code_info::Location;
-use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+use prost_types::{DescriptorProto, FileDescriptorSet};
 
-// Field numbers in descriptor.proto, of which source locations are made.
-const MESSAGE_IN_FILE: i32 = 4;
-const FIELD_IN_MESSAGE: i32 = 2;
-
-/// The message that stands for every map's entry.
+/// The message that stands for every map's entry; written by hand.
 const ENTRY: &str = "Entry";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -33,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     tonic_prost_build::configure()
         .bytes(".")
+        .extern_path(".snakepit.Entry", "crate::Entry")
         .build_transport(false)
         .emit_rerun_if_changed(false)
         .client_mod_attribute(".", "#[cfg(feature = \"client\")]")
@@ -54,17 +49,6 @@ fn flatten_maps(set: &mut FileDescriptorSet) {
             let name = format!("{package}.{}", message.name());
             flatten_message(message, &name, &format!("{package}.{ENTRY}"));
         }
-        let index = file.message_type.len() as i32;
-        file.message_type.push(entry());
-        // The generator looks up the place of everything in the source; the entry has none.
-        let paths = [
-            vec![MESSAGE_IN_FILE, index],
-            vec![MESSAGE_IN_FILE, index, FIELD_IN_MESSAGE, 0],
-            vec![MESSAGE_IN_FILE, index, FIELD_IN_MESSAGE, 1],
-        ];
-        let info = file.source_code_info.get_or_insert_default();
-        info.location.extend(paths.map(|path| Location { path, ..Location::default() }));
-        info.location.sort_by(|a, b| a.path.cmp(&b.path));
     }
 }
 
@@ -79,20 +63,5 @@ fn flatten_message(message: &mut DescriptorProto, name: &str, entry: &str) {
         if maps.iter().any(|map| map == field.type_name()) {
             field.type_name = Some(entry.to_owned());
         }
-    }
-}
-
-fn entry() -> DescriptorProto {
-    let field = |name: &str, number| FieldDescriptorProto {
-        name: Some(name.to_owned()),
-        number: Some(number),
-        label: Some(Label::Optional as i32),
-        r#type: Some(Type::Bytes as i32),
-        ..FieldDescriptorProto::default()
-    };
-    DescriptorProto {
-        name: Some(ENTRY.to_owned()),
-        field: vec![field("key", 1), field("value", 2)],
-        ..DescriptorProto::default()
     }
 }

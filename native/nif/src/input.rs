@@ -30,7 +30,7 @@ fn send<'a>(env: Env<'a>, handle: &Handle, chunk: Term<'a>, bounded: bool) -> Te
             return (atoms::error(), atoms::encoding(), error.describe("chunk")).encode(env);
         }
     };
-    let size = entries.iter().map(|entry| entry.key.len() + entry.value.len()).sum();
+    let size = entries.iter().map(|entry| entry.size()).sum();
     if let Err(error) = connection.check_size("values of a chunk", size) {
         return (atoms::error(), atoms::too_large(), error.to_string()).encode(env);
     }

@@ -7,7 +7,7 @@ pub const ENTRY_OVERHEAD: usize = 8;
 
 /// The bytes of a chunk as both sides count them for [`Credit`].
 pub fn chunk_size(chunk: &[Entry]) -> usize {
-    chunk.iter().map(|entry| entry.key.len() + entry.value.len() + ENTRY_OVERHEAD).sum()
+    chunk.iter().map(|entry| entry.size() + ENTRY_OVERHEAD).sum()
 }
 
 /// How far one side of a stream may run ahead of the other, in chunks and in bytes.

@@ -3,7 +3,8 @@
 //! - [`pb`]: messages, client and server stubs of `proto/snakepit.proto`;
 //! - [`Credit`]: how far one side of a stream may run ahead of the other;
 //! - [`value`]: MessagePack values, written from and built into whatever each side holds
-//!   (Erlang terms in the NIF, Python objects in the worker).
+//!   (Erlang terms in the NIF, Python objects in the worker);
+//! - [`wire`]: messages as HTTP/2 carries them.
 
 /// Messages and stubs generated from `proto/snakepit.proto` by `snakepit_codegen`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
@@ -11,14 +12,19 @@
 pub mod pb {
     include!("generated/snakepit.rs");
 
+    pub use crate::Entry;
+
     /// The encoded descriptor set of the contract, for gRPC reflection.
     pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptor.bin");
 }
 
 mod credit;
+mod entry;
 pub mod value;
+pub mod wire;
 
 pub use credit::{Credit, ENTRY_OVERHEAD, chunk_size};
+pub use entry::Entry;
 
 /// A reply larger than this does not travel on the lane in one piece, and a request not at all:
 /// it would hold up the small ones behind it.
@@ -31,3 +37,7 @@ pub const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 /// What a message may be larger than the values in it: the limit users set is on values.
 pub const MESSAGE_OVERHEAD: usize = 64 * 1024;
+
+/// Bytes of one HTTP/2 frame that either side takes: a value of a megabyte arrives in one piece, and
+/// holds up the other calls of the connection for a fraction of a millisecond.
+pub const FRAME_SIZE: u32 = 1024 * 1024 + 64 * 1024;

@@ -3,12 +3,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use prost::Message;
 use snakepit_protocol::pb::{
     ExecuteResponse, LanePart, LaneReply, LaneRequest, lane_reply, lane_request,
 };
+use snakepit_protocol::wire::Rope;
 use snakepit_protocol::{Credit, LANE_MESSAGE_LIMIT};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
@@ -116,11 +116,14 @@ impl Lane {
     }
 
     async fn send_parts(&self, id: u64, call: &OpenCall, response: ExecuteResponse) {
-        let mut rest = Bytes::from(response.encode_to_vec());
+        let mut rest = Rope::new();
+        rest.message(&response);
         drop(response);
-        while rest.has_remaining() && !call.is_cancelled() {
-            let data = rest.split_to(PART.min(rest.len()));
-            let part = LanePart { data, last: rest.is_empty() };
+        let mut size = rest.len() as u64;
+        while !call.is_cancelled()
+            && let Some(data) = rest.pop(PART)
+        {
+            let part = LanePart { data, last: rest.is_empty(), size: std::mem::take(&mut size) };
             let message = Some(lane_reply::Message::Part(part));
             if self.parts.send(LaneReply { id, message }).await.is_err() {
                 return;

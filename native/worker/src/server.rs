@@ -10,10 +10,9 @@ use nix::unistd::geteuid;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use snakepit_protocol::MAX_WINDOW;
-use snakepit_protocol::MESSAGE_OVERHEAD;
 use snakepit_protocol::pb::FILE_DESCRIPTOR_SET;
 use snakepit_protocol::pb::snakepit_bridge_server::SnakepitBridgeServer;
+use snakepit_protocol::{FRAME_SIZE, MAX_WINDOW, MESSAGE_OVERHEAD};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,9 +25,9 @@ use tracing::{debug, warn};
 
 use crate::calls::Calls;
 use crate::dispatcher::Dispatcher;
+use crate::edge::Edge;
 use crate::errands::Errands;
 use crate::handlers::Handlers;
-use crate::reset::HearingResets;
 use crate::service::Bridge;
 use crate::worker::Worker;
 use crate::{control, inject, process};
@@ -203,10 +202,11 @@ async fn run(
         .http2_max_pending_accept_reset_streams(Some(usize::MAX))
         .http2_max_local_error_reset_streams(None)
         .initial_connection_window_size(MAX_WINDOW)
+        .max_frame_size(FRAME_SIZE)
         .layer(tonic::service::InterceptorLayer::new(move |request| {
             authorize(request, expected.as_deref())
         }))
-        .add_service(HearingResets(bridge))
+        .add_service(Edge(bridge))
         .add_service(health)
         .add_service(reflection)
         .add_service(old_reflection);

@@ -1,19 +1,20 @@
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use snakepit_protocol::pb::snakepit_bridge_server::SnakepitBridge;
 use snakepit_protocol::pb::{
     Codec, Entry, ExecuteRequest, ExecuteResponse, HealthRequest, HealthResponse, LaneReply,
-    LaneRequest, SessionRequest, StreamRequest,
+    LaneRequest, SessionRequest, StreamRequest, StreamResponse,
 };
+use snakepit_protocol::wire::{Carried, Outgoing, Side};
 use tokio::sync::oneshot;
+use tonic::body::Body;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::call::Head;
 use crate::calls::OpenCall;
-use crate::exchange::{Chunks, Opening, exchange, server_stream};
+use crate::exchange::{Opening, exchange, server_stream};
 use crate::lane;
 use crate::request::{from_execute, from_session};
 use crate::response;
@@ -26,14 +27,31 @@ pub(crate) struct Bridge {
     worker: Arc<Worker>,
 }
 
-type LaneReplies = Pin<Box<dyn futures_core::Stream<Item = Result<LaneReply, Status>> + Send>>;
+/// What tonic's codec has to do.
+type Nothing<T> = stream::Empty<Result<T, Status>>;
+
+fn nothing<T>() -> Nothing<T> {
+    stream::empty()
+}
+
+/// A response of `messages`, whose large values are not copied. `shell` is what tonic believes it is.
+fn carried<T, S, M>(shell: T, messages: S) -> Response<T>
+where
+    S: futures_core::Stream<Item = Result<M, Status>> + Send + Unpin + 'static,
+    M: prost::Message + 'static,
+{
+    Carried::response(shell, Body::new(Outgoing::new(Side::Server, messages)))
+}
 
 impl Bridge {
     pub(crate) fn new(worker: Arc<Worker>) -> Self {
         Bridge { worker }
     }
 
-    async fn unary(&self, (head, args): (Head, Vec<Entry>)) -> Result<ExecuteResponse, Status> {
+    async fn unary(
+        &self,
+        (head, args): (Head, Vec<Entry>),
+    ) -> Result<Response<ExecuteResponse>, Status> {
         let (sender, receiver) = oneshot::channel();
         let reply = Box::new(move |response| {
             // The peer may have gone meanwhile.
@@ -41,11 +59,14 @@ impl Bridge {
         });
         let call = CancelOnDrop(self.worker.calls.open(head));
         unary::start(&self.worker, &call.0, args, reply);
-        receiver.await.map_err(|_| Status::internal("the handler thread failed on this call"))
+        let response = receiver.await;
+        let response =
+            response.map_err(|_| Status::internal("the handler thread failed on this call"))?;
+        Ok(carried(ExecuteResponse::default(), stream::iter([Ok(response)])))
     }
 
-    fn stream(&self, (head, args): (Head, Vec<Entry>)) -> Chunks {
-        server_stream(&self.worker, Opening::plain(head, args))
+    fn stream(&self, (head, args): (Head, Vec<Entry>)) -> Response<Nothing<StreamResponse>> {
+        carried(nothing(), server_stream(&self.worker, Opening::plain(head, args)))
     }
 }
 
@@ -59,37 +80,37 @@ impl Drop for CancelOnDrop {
 
 #[tonic::async_trait]
 impl SnakepitBridge for Bridge {
-    type ExecuteStreamStream = Chunks;
-    type ExecuteInSessionStreamStream = Chunks;
-    type ExecuteBidiStreamStream = Chunks;
-    type LaneStream = LaneReplies;
+    type ExecuteStreamStream = Nothing<StreamResponse>;
+    type ExecuteInSessionStreamStream = Nothing<StreamResponse>;
+    type ExecuteBidiStreamStream = Nothing<StreamResponse>;
+    type LaneStream = Nothing<LaneReply>;
 
     async fn execute(
         &self,
         request: Request<ExecuteRequest>,
     ) -> Result<Response<ExecuteResponse>, Status> {
-        self.unary(from_execute(request.into_inner())).await.map(Response::new)
+        self.unary(from_execute(request.into_inner())).await
     }
 
     async fn execute_in_session(
         &self,
         request: Request<SessionRequest>,
     ) -> Result<Response<ExecuteResponse>, Status> {
-        self.unary(from_session(request.into_inner())).await.map(Response::new)
+        self.unary(from_session(request.into_inner())).await
     }
 
     async fn execute_stream(
         &self,
         request: Request<ExecuteRequest>,
-    ) -> Result<Response<Chunks>, Status> {
-        Ok(Response::new(self.stream(from_execute(request.into_inner()))))
+    ) -> Result<Response<Nothing<StreamResponse>>, Status> {
+        Ok(self.stream(from_execute(request.into_inner())))
     }
 
     async fn execute_in_session_stream(
         &self,
         request: Request<SessionRequest>,
-    ) -> Result<Response<Chunks>, Status> {
-        Ok(Response::new(self.stream(from_session(request.into_inner()))))
+    ) -> Result<Response<Nothing<StreamResponse>>, Status> {
+        Ok(self.stream(from_session(request.into_inner())))
     }
 
     async fn health(
@@ -117,9 +138,8 @@ impl SnakepitBridge for Bridge {
     async fn lane(
         &self,
         request: Request<Streaming<LaneRequest>>,
-    ) -> Result<Response<LaneReplies>, Status> {
-        let replies = lane::serve(&self.worker, request.into_inner());
-        Ok(Response::new(Box::pin(replies)))
+    ) -> Result<Response<Nothing<LaneReply>>, Status> {
+        Ok(carried(nothing(), lane::serve(&self.worker, request.into_inner())))
     }
 
     async fn execute_client_stream(
@@ -129,7 +149,8 @@ impl SnakepitBridge for Bridge {
         let mut chunks = exchange(&self.worker, request.into_inner()).await?;
         while let Some(chunk) = chunks.next().await.transpose()? {
             if chunk.is_final {
-                return Ok(Response::new(response::result_of(chunk)));
+                let response = response::result_of(chunk);
+                return Ok(carried(ExecuteResponse::default(), stream::iter([Ok(response)])));
             }
         }
         Err(Status::internal("the handler thread failed on this call"))
@@ -138,8 +159,9 @@ impl SnakepitBridge for Bridge {
     async fn execute_bidi_stream(
         &self,
         request: Request<Streaming<StreamRequest>>,
-    ) -> Result<Response<Chunks>, Status> {
-        exchange(&self.worker, request.into_inner()).await.map(Response::new)
+    ) -> Result<Response<Nothing<StreamResponse>>, Status> {
+        let chunks = exchange(&self.worker, request.into_inner()).await?;
+        Ok(carried(nothing(), chunks))
     }
 }
 

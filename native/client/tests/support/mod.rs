@@ -61,7 +61,7 @@ pub fn request(command: &str) -> Request {
 }
 
 pub fn entry(key: &str, value: impl Into<Bytes>) -> Entry {
-    Entry { key: Bytes::copy_from_slice(key.as_bytes()), value: value.into() }
+    Entry::new(Bytes::copy_from_slice(key.as_bytes()), value)
 }
 
 /// A chunk that holds one number.

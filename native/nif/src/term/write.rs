@@ -2,10 +2,10 @@ use bytes::Bytes;
 use rustler::types::atom::Atom;
 use rustler::{BigInt, Binary, ListIterator, MapIterator, Term, TermType};
 use snakepit_protocol::pb::Entry;
-use snakepit_protocol::value::{MAX_DEPTH, ValueError, Writer, ndarray as wire};
+use snakepit_protocol::value::{Given, MAX_DEPTH, ValueError, Writer, ndarray as wire};
 
 use super::budget::{Budget, Stop};
-use super::{datetime, ndarray};
+use super::{datetime, ndarray, share};
 use crate::atoms;
 
 /// Encodes a map with text keys, one MessagePack object per value.
@@ -15,7 +15,7 @@ pub(crate) fn entries(map: Term<'_>, budget: &mut Budget) -> Result<Vec<Entry>, 
     for (key, value) in pairs(map)? {
         let key = encoder.key(key)?;
         encoder.value(value, 0).map_err(|stop| at_key(stop, &key))?;
-        entries.push(Entry { key, value: encoder.writer.take() });
+        entries.push(encoder.writer.take_entry(key));
     }
     Ok(entries)
 }
@@ -44,7 +44,7 @@ pub(crate) fn text_entries(map: Term<'_>, budget: &mut Budget) -> Result<Vec<Ent
             ValueError::new("expected a binary").at_key(String::from_utf8_lossy(&key))
         })?;
         encoder.budget.charge(value.len())?;
-        entries.push(Entry { key, value: Bytes::copy_from_slice(&value) });
+        entries.push(Entry::new(key, Bytes::copy_from_slice(&value)));
     }
     Ok(entries)
 }
@@ -97,9 +97,11 @@ impl Encoder<'_> {
             TermType::Binary => {
                 let data = Binary::from_term(term).map_err(|_| unknown(term))?;
                 self.budget.charge(data.len())?;
+                let keep = || share::keep(term);
+                let given = Given::new(&data, &keep);
                 match std::str::from_utf8(&data) {
-                    Ok(text) => self.writer.string(text.as_bytes()),
-                    Err(_) => self.writer.binary(&data),
+                    Ok(_) => self.writer.string_given(given),
+                    Err(_) => self.writer.binary_given(given),
                 }
                 Ok(())
             }
@@ -199,7 +201,7 @@ impl Encoder<'_> {
     fn ndarray(&mut self, array: &ndarray::Parts<'_>, depth: usize) -> Result<(), Stop> {
         self.budget.charge(array.data.len())?;
         wire::open(&mut self.writer, &array.shape, &array.dtype, depth)?;
-        self.writer.binary(&array.data);
+        self.writer.binary_given(Given::new(&array.data, &|| share::keep(array.data.into())));
         Ok(())
     }
 
@@ -209,7 +211,7 @@ impl Encoder<'_> {
             let data = term.map_get(atoms::data()).and_then(Binary::from_term);
             let data = data.map_err(|_| ValueError::new("Snakepit.binary/1 holds no binary"))?;
             self.budget.charge(data.len())?;
-            self.writer.binary(&data);
+            self.writer.binary_given(Given::new(&data, &|| share::keep(data.into())));
         } else {
             let text = datetime::iso8601(term, module)?;
             self.writer.string(text.as_bytes());

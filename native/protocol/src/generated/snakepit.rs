@@ -4,7 +4,7 @@ pub struct ExecuteRequest {
     #[prost(string, tag = "1")]
     pub command: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "2")]
-    pub args: ::prost::alloc::vec::Vec<Entry>,
+    pub args: ::prost::alloc::vec::Vec<crate::Entry>,
     /// Milliseconds from receipt; 0 means none.
     #[prost(int32, tag = "3")]
     pub timeout_ms: i32,
@@ -13,7 +13,7 @@ pub struct ExecuteRequest {
     #[prost(enumeration = "Codec", tag = "5")]
     pub codec: i32,
     #[prost(message, repeated, tag = "6")]
-    pub metadata: ::prost::alloc::vec::Vec<Entry>,
+    pub metadata: ::prost::alloc::vec::Vec<crate::Entry>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionRequest {
@@ -22,7 +22,7 @@ pub struct SessionRequest {
     #[prost(string, tag = "2")]
     pub command: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
-    pub args: ::prost::alloc::vec::Vec<Entry>,
+    pub args: ::prost::alloc::vec::Vec<crate::Entry>,
     #[prost(int32, tag = "4")]
     pub timeout_ms: i32,
     #[prost(string, tag = "5")]
@@ -30,14 +30,14 @@ pub struct SessionRequest {
     #[prost(enumeration = "Codec", tag = "6")]
     pub codec: i32,
     #[prost(message, repeated, tag = "7")]
-    pub metadata: ::prost::alloc::vec::Vec<Entry>,
+    pub metadata: ::prost::alloc::vec::Vec<crate::Entry>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExecuteResponse {
     #[prost(bool, tag = "1")]
     pub success: bool,
     #[prost(message, repeated, tag = "2")]
-    pub result: ::prost::alloc::vec::Vec<Entry>,
+    pub result: ::prost::alloc::vec::Vec<crate::Entry>,
     #[prost(string, tag = "3")]
     pub error: ::prost::alloc::string::String,
     /// Nanoseconds since the Unix epoch.
@@ -53,7 +53,7 @@ pub struct StreamResponse {
     #[prost(bool, tag = "1")]
     pub is_final: bool,
     #[prost(message, repeated, tag = "2")]
-    pub chunk: ::prost::alloc::vec::Vec<Entry>,
+    pub chunk: ::prost::alloc::vec::Vec<crate::Entry>,
     #[prost(string, tag = "3")]
     pub error: ::prost::alloc::string::String,
     /// Nanoseconds since the Unix epoch.
@@ -120,7 +120,7 @@ pub struct StreamStart {
     #[prost(string, tag = "2")]
     pub session_id: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
-    pub args: ::prost::alloc::vec::Vec<Entry>,
+    pub args: ::prost::alloc::vec::Vec<crate::Entry>,
     #[prost(int32, tag = "4")]
     pub timeout_ms: i32,
     #[prost(string, tag = "5")]
@@ -128,7 +128,7 @@ pub struct StreamStart {
     #[prost(enumeration = "Codec", tag = "6")]
     pub codec: i32,
     #[prost(message, repeated, tag = "7")]
-    pub metadata: ::prost::alloc::vec::Vec<Entry>,
+    pub metadata: ::prost::alloc::vec::Vec<crate::Entry>,
     /// Chunks that may be unacknowledged, in either direction; 0: no credit is kept.
     #[prost(uint32, tag = "8")]
     pub window: u32,
@@ -141,7 +141,7 @@ pub struct StreamStart {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamChunk {
     #[prost(message, repeated, tag = "1")]
-    pub chunk: ::prost::alloc::vec::Vec<Entry>,
+    pub chunk: ::prost::alloc::vec::Vec<crate::Entry>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LaneRequest {
@@ -189,6 +189,9 @@ pub struct LanePart {
     pub data: ::prost::bytes::Bytes,
     #[prost(bool, tag = "2")]
     pub last: bool,
+    /// Added: in the first part, the bytes of all of them; 0: not told.
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HealthRequest {}
@@ -222,13 +225,6 @@ pub struct HealthResponse {
     /// Keeps credit on ExecuteBidiStream.
     #[prost(bool, tag = "13")]
     pub credit: bool,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Entry {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub key: ::prost::bytes::Bytes,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub value: ::prost::bytes::Bytes,
 }
 /// How the values of `args`, `result` and `chunk` are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

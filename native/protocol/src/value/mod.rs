@@ -11,7 +11,7 @@ mod write;
 
 pub use error::{Segment, ValueError};
 pub use read::{Build, read};
-pub use write::Writer;
+pub use write::{Given, Writer};
 
 /// The extension type of an integer beyond 64 bits: big-endian two's complement.
 pub const BIG_INTEGER: i8 = 1;

@@ -2,10 +2,39 @@ use bytes::{BufMut, Bytes, BytesMut};
 use rmp::Marker;
 
 use super::BIG_INTEGER;
+use crate::Entry;
+
+/// Bytes that can be had for keeps.
+pub struct Given<'a> {
+    bytes: &'a [u8],
+    keep: &'a dyn Fn() -> Bytes,
+}
+
+impl<'a> Given<'a> {
+    /// `keep` gives the same bytes, with whatever keeps them alive.
+    pub fn new(bytes: &'a [u8], keep: &'a dyn Fn() -> Bytes) -> Self {
+        Given { bytes, keep }
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl std::fmt::Debug for Given<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Given").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// From this size on a part that is given away is kept as it is. Below, a copy costs less.
+const KEEP_FROM: usize = 16 * 1024;
 
 /// Appends MessagePack objects to a buffer, each in its shortest form.
 #[derive(Debug, Default)]
 pub struct Writer {
+    /// What comes before the buffer: parts that were given away, and what stands before each.
+    pieces: Vec<Bytes>,
     buffer: BytesMut,
 }
 
@@ -15,25 +44,53 @@ impl Writer {
         Writer::default()
     }
 
-    /// Takes what has been written since the last call. The buffer's memory is shared with it, so
-    /// that many small values cost one allocation.
+    /// Takes what has been written since the last call, in one piece.
     pub fn take(&mut self) -> Bytes {
-        self.buffer.split().freeze()
+        let end = self.buffer.split().freeze();
+        if self.pieces.is_empty() {
+            return end;
+        }
+        let mut whole = BytesMut::with_capacity(self.kept() + end.len());
+        for piece in self.pieces.drain(..) {
+            whole.put(piece);
+        }
+        whole.put(end);
+        whole.freeze()
     }
 
-    /// Forgets what has been written since the last [`take`](Self::take).
+    /// Takes what has been written since the last call, as the value of an entry. The buffer's memory
+    /// is shared with it, so that many small values cost one allocation.
+    pub fn take_entry(&mut self, key: Bytes) -> Entry {
+        let end = self.buffer.split().freeze();
+        if self.pieces.is_empty() {
+            return Entry { key, value: end, rest: Vec::new() };
+        }
+        let mut rest = std::mem::take(&mut self.pieces);
+        let value = rest.remove(0);
+        if !end.is_empty() {
+            rest.push(end);
+        }
+        Entry { key, value, rest }
+    }
+
+    /// Forgets what has been written since it was last taken.
     pub fn clear(&mut self) {
+        self.pieces.clear();
         self.buffer.clear();
     }
 
-    /// Bytes written since the last [`take`](Self::take).
+    /// Bytes written since they were last taken.
     pub fn len(&self) -> usize {
-        self.buffer.len()
+        self.kept() + self.buffer.len()
     }
 
-    /// Whether nothing has been written since the last [`take`](Self::take).
+    /// Whether nothing has been written since it was last taken.
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.len() == 0
+    }
+
+    fn kept(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
     }
 
     /// Makes room for `additional` bytes at once.
@@ -117,7 +174,17 @@ impl Writer {
 
     /// Text.
     pub fn string(&mut self, utf8: &[u8]) {
-        let length = utf8.len();
+        self.string_header(utf8.len());
+        self.buffer.put_slice(utf8);
+    }
+
+    /// Text that is given away: when it is large, nothing of it is copied.
+    pub fn string_given(&mut self, utf8: Given<'_>) {
+        self.string_header(utf8.len());
+        self.given(utf8);
+    }
+
+    fn string_header(&mut self, length: usize) {
         if length < 32 {
             self.marker(Marker::FixStr(length as u8));
         } else if let Ok(length) = u8::try_from(length) {
@@ -130,7 +197,6 @@ impl Writer {
             self.marker(Marker::Str32);
             self.buffer.put_u32(length as u32);
         }
-        self.buffer.put_slice(utf8);
     }
 
     /// Bytes.
@@ -141,8 +207,23 @@ impl Writer {
         self.buffer.put_slice(data);
     }
 
+    /// Bytes that are given away: when they are many, none is copied.
+    pub fn binary_given(&mut self, data: Given<'_>) {
+        self.binary_header(data.len());
+        self.given(data);
+    }
+
+    fn given(&mut self, data: Given<'_>) {
+        if data.len() < KEEP_FROM {
+            self.buffer.put_slice(data.bytes);
+            return;
+        }
+        self.pieces.push(self.buffer.split().freeze());
+        self.pieces.push((data.keep)());
+    }
+
     /// What stands before `length` bytes of a binary.
-    pub fn binary_header(&mut self, length: usize) {
+    fn binary_header(&mut self, length: usize) {
         if let Ok(length) = u8::try_from(length) {
             self.marker(Marker::Bin8);
             self.buffer.put_u8(length);

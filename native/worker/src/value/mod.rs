@@ -3,6 +3,7 @@
 mod buffer;
 mod build;
 mod json;
+mod lent;
 mod ndarray;
 mod write;
 

@@ -5,9 +5,9 @@ use pyo3::types::{
 };
 use snakepit_protocol::ENTRY_OVERHEAD;
 use snakepit_protocol::pb::{Codec, Entry};
-use snakepit_protocol::value::{MAX_DEPTH, ValueError, Writer};
+use snakepit_protocol::value::{Given, MAX_DEPTH, ValueError, Writer};
 
-use super::{buffer, json, ndarray};
+use super::{buffer, json, lent, ndarray};
 use crate::response::Failure;
 
 /// Writes dicts as entries; kept for a whole stream, whose chunks mostly have the same keys.
@@ -52,18 +52,21 @@ impl DictWriter {
                 fail(ValueError::new(format!("the key {key} is {}, not str", type_name(&key))))
             })?;
             let name = self.key(key).map_err(fail)?;
-            let value = match self.codec {
+            let entry = match self.codec {
                 Codec::Msgpack => {
                     self.value(&value, 0).map_err(|error| {
                         self.writer.clear();
                         fail(error.at_key(String::from_utf8_lossy(&name)))
                     })?;
-                    self.writer.take()
+                    self.writer.take_entry(name)
                 }
-                Codec::Json => json::write(&value, root, &String::from_utf8_lossy(&name))?,
+                Codec::Json => {
+                    let value = json::write(&value, root, &String::from_utf8_lossy(&name))?;
+                    Entry::new(name, value)
+                }
             };
-            size += name.len() + value.len() + ENTRY_OVERHEAD;
-            entries.push(Entry { key: name, value });
+            size += entry.size() + ENTRY_OVERHEAD;
+            entries.push(entry);
         }
         Ok((entries, size))
     }
@@ -93,7 +96,7 @@ impl DictWriter {
         } else if value.is_none() {
             self.writer.nil();
         } else if let Ok(bytes) = value.cast::<PyBytes>() {
-            self.writer.binary(bytes.as_bytes());
+            self.bytes(bytes);
         } else if let Ok(dict) = value.cast::<PyDict>() {
             self.dict(dict, inside(depth)?)?;
         } else if let Ok(list) = value.cast::<PyList>() {
@@ -137,6 +140,11 @@ impl DictWriter {
             return Err(refused(value));
         }
         Ok(())
+    }
+
+    /// Not copied when large: nobody can change it.
+    fn bytes(&mut self, bytes: &Bound<'_, PyBytes>) {
+        self.writer.binary_given(Given::new(bytes.as_bytes(), &|| lent::lend(bytes)));
     }
 
     fn binary(&mut self, value: &Bound<'_, PyAny>) -> Result<(), ValueError> {

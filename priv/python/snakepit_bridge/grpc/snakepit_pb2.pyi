@@ -244,12 +244,14 @@ class LaneReply(_message.Message):
     def __init__(self, id: _Optional[int] = ..., response: _Optional[_Union[ExecuteResponse, _Mapping]] = ..., part: _Optional[_Union[LanePart, _Mapping]] = ...) -> None: ...
 
 class LanePart(_message.Message):
-    __slots__ = ("data", "last")
+    __slots__ = ("data", "last", "size")
     DATA_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     last: bool
-    def __init__(self, data: _Optional[bytes] = ..., last: bool = ...) -> None: ...
+    size: int
+    def __init__(self, data: _Optional[bytes] = ..., last: bool = ..., size: _Optional[int] = ...) -> None: ...
 
 class HealthRequest(_message.Message):
     __slots__ = ()
