@@ -91,6 +91,16 @@ defmodule Snakepit.GRPC.Native do
   @spec stream_large(channel(), reference(), request(), flow(), shape()) :: started()
   def stream_large(_channel, _ref, _request, _flow, _shape), do: missing()
 
+  # Chunks that wait for this process, the bytes they take, and whether there are more. If not,
+  # `{ref, :ready}` comes with the next.
+  @spec take(handle()) ::
+          {[map()], non_neg_integer(), boolean()} | {:error, Error.reason()} | :yield
+  def take(_handle), do: missing()
+
+  @spec take_large(handle()) ::
+          {[map()], non_neg_integer(), boolean()} | {:error, Error.reason()}
+  def take_large(_handle), do: missing()
+
   # `:wait`: taken, but `{ref, :room}` comes before the next may be sent. `:over`: not taken,
   # because the call has ended.
   @spec send_chunk(handle(), map()) :: sent() | :yield

@@ -9,7 +9,8 @@ defmodule Snakepit.GRPC.StreamCall do
 
   @enforce_keys [:ref, :handle, :codec, :span, :deadline, :half, :half_bytes]
   # `seen` chunks and `bytes` were consumed since the last acknowledgement; `batch` bytes are
-  # being consumed, and `garbage` of them are still to be cleared away.
+  # being consumed, and `garbage` of them are still to be cleared away. `more` chunks wait in the
+  # native client, which says nothing of them until they have been taken.
   defstruct [
     :ref,
     :handle,
@@ -21,7 +22,8 @@ defmodule Snakepit.GRPC.StreamCall do
     seen: 0,
     bytes: 0,
     batch: 0,
-    garbage: 0
+    garbage: 0,
+    more: false
   ]
 
   @type t :: %__MODULE__{}
@@ -88,6 +90,18 @@ defmodule Snakepit.GRPC.StreamCall do
   @spec next(t()) ::
           {:chunks, [map()], t()} | :done | {:error, Error.reason()} | {:input, term()}
   def next(%__MODULE__{ref: ref} = stream), do: next(ref, stream)
+
+  # Whatever else is told waits behind the chunks before it, except how the input goes.
+  defp next(ref, %{more: true} = stream) do
+    stream = batch_consumed(stream)
+
+    receive do
+      {^ref, {:input, _outcome} = message} -> received(stream, message)
+      {^ref, _monitor, :process, _feeder, reason} -> received(stream, {:feeder_down, reason})
+    after
+      0 -> take(stream)
+    end
+  end
 
   defp next(ref, stream) do
     stream = batch_consumed(stream)
@@ -196,11 +210,7 @@ defmodule Snakepit.GRPC.StreamCall do
     end
   end
 
-  defp received(%{codec: :raw} = stream, {:chunks, {chunks, bytes}}),
-    do: {:chunks, Enum.map(chunks, &JSONCodec.decode/1), %{stream | batch: bytes}}
-
-  defp received(stream, {:chunks, {chunks, bytes}}),
-    do: {:chunks, chunks, %{stream | batch: bytes}}
+  defp received(stream, :ready), do: take(stream)
 
   defp received(_stream, :done), do: :done
 
@@ -219,6 +229,20 @@ defmodule Snakepit.GRPC.StreamCall do
   end
 
   defp received(_stream, {:error, reason}), do: {:error, reason}
+
+  # They come onto the heap of this process, when it wants them.
+  defp take(%{handle: handle} = stream) do
+    case with(:yield <- Native.take(handle), do: Native.take_large(handle)) do
+      {:error, reason} ->
+        {:error, reason}
+
+      {chunks, bytes, more} ->
+        {:chunks, decode(stream, chunks), %{stream | batch: bytes, more: more}}
+    end
+  end
+
+  defp decode(%{codec: :raw}, chunks), do: Enum.map(chunks, &JSONCodec.decode/1)
+  defp decode(_stream, chunks), do: chunks
 
   defp ack(%{seen: 0} = stream), do: stream
 

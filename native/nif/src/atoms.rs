@@ -6,7 +6,7 @@ atoms! {
     nil,
     done,
     chunk,
-    chunks,
+    ready,
     snakepit,
     snakepit_log,
     batch,

@@ -46,7 +46,7 @@ fn start<'a>(
     names.log_start();
     let speaker = Speaker::new(Mailbox::new(env.pid(), reference, Dress::Plain, None));
     match submit(&channel, request, speaker.clone(), names.clone()) {
-        Ok(call) => Ok(ResourceArc::new(Handle::new(speaker, call, None)).encode(env)),
+        Ok(call) => Ok(ResourceArc::new(Handle::unary(speaker, call)).encode(env)),
         Err(error) => {
             names.log(&error);
             speaker.silence();

@@ -3,8 +3,11 @@ use snakepit_client::{Connection, Pace, Speaker, Ticket, Uplink};
 use std::sync::Arc;
 use tokio::task::AbortHandle;
 
+use crate::atoms;
+use crate::gauge::{self, Gauge};
+use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
-use crate::{atoms, gauge};
+use crate::reason::CallNames;
 
 /// Owns one call. Cancelling it, the death of the owner and the collection of the handle are the
 /// same thing.
@@ -12,6 +15,14 @@ pub(crate) struct Handle {
     speaker: Speaker<Mailbox>,
     call: Call,
     flow: Option<Flow>,
+    reading: Option<Reading>,
+}
+
+/// What a caller takes itself.
+pub(crate) struct Reading {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) names: CallNames,
+    pub(crate) gauge: Option<ResourceArc<Gauge>>,
 }
 
 /// What a stream takes from its caller.
@@ -28,8 +39,22 @@ pub(crate) enum Call {
 }
 
 impl Handle {
-    pub(crate) fn new(speaker: Speaker<Mailbox>, call: Call, flow: Option<Flow>) -> Self {
-        Handle { speaker, call, flow }
+    pub(crate) fn unary(speaker: Speaker<Mailbox>, call: Call) -> Self {
+        Handle { speaker, call, flow: None, reading: None }
+    }
+
+    pub(crate) fn stream(
+        speaker: Speaker<Mailbox>,
+        call: Call,
+        flow: Flow,
+        reading: Option<Reading>,
+    ) -> Self {
+        Handle { speaker, call, flow: Some(flow), reading }
+    }
+
+    /// What waits for the caller, in the streams whose chunks it takes itself.
+    pub(crate) fn reading(&self) -> Option<&Reading> {
+        self.reading.as_ref()
     }
 
     /// The caller's own half of the stream, where it has one.
@@ -43,7 +68,7 @@ impl Handle {
         self.speaker.say(|mailbox| mailbox.feed_from(feeder));
     }
 
-    fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         // False when the call is over already: then there is nothing to stop.
         if self.speaker.silence() {
             match &self.call {

@@ -3,7 +3,7 @@
 //!
 //! - [`channel`]: one resource per worker;
 //! - [`call`], [`stream`]: one [`handle`] per call, which owns it;
-//! - [`input`]: the chunks that callers send;
+//! - [`input`]: the chunks that callers send; [`inbox`]: those that wait for them;
 //! - [`gauge`]: what others may know of a stream, and its end from outside;
 //! - [`frame`]: MessagePack for workers that are spoken to through pipes;
 //! - [`mailbox`]: the messages; [`reason`]: errors as Elixir knows them;
@@ -16,6 +16,7 @@ mod channel;
 mod frame;
 mod gauge;
 mod handle;
+mod inbox;
 mod input;
 mod log;
 mod mailbox;

@@ -4,14 +4,14 @@ use std::time::Duration;
 use rustler::types::atom::Atom;
 use rustler::{Encoder, Env, LocalPid, NifResult, ResourceArc, Term};
 use snakepit_client::{CallError, Deadlines, Pace, Request, Shape, Sink, Speaker, Stream, Uplink};
-use snakepit_protocol::chunk_size;
 use snakepit_protocol::pb::StreamResponse;
 use snakepit_protocol::value::ValueError;
 use tokio::time::Instant;
 
 use crate::channel::ChannelResource;
 use crate::gauge::Gauge;
-use crate::handle::{self, Call, Handle};
+use crate::handle::{self, Call, Handle, Reading};
+use crate::inbox::Inbox;
 use crate::mailbox::{self, Dress, Farewell, LastWords, Mailbox};
 use crate::reason::{self, CallNames};
 use crate::{atoms, request, runtime, term};
@@ -34,7 +34,7 @@ type FlowTuple<'a> =
 /// What becomes of the chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Those that are ready together are one message, with the bytes they take.
+    /// They wait until the consumer takes them.
     Batch,
     /// Each is a message.
     Each,
@@ -125,7 +125,17 @@ fn start<'a>(
 
     let last_words = LastWords::new(speaker.clone(), names.clone());
     let gauge = flow.gauge;
-    let mut sink = TermSink::new(speaker.clone(), names.clone(), flow.mode, gauge.clone());
+    let reading = matches!(flow.mode, Mode::Batch).then(|| Reading {
+        inbox: Arc::default(),
+        names: names.clone(),
+        gauge: gauge.clone(),
+    });
+    let outlet = match &reading {
+        Some(reading) => Outlet::Inbox(Arc::clone(&reading.inbox)),
+        None if flow.mode == Mode::Each => Outlet::Messages,
+        None => Outlet::Result(None),
+    };
+    let mut sink = TermSink::new(speaker.clone(), names.clone(), outlet, gauge.clone());
     let connection = channel.connection().clone();
     let task = runtime.spawn(async move {
         let last_words = last_words;
@@ -143,7 +153,7 @@ fn start<'a>(
         gauge.attach(pace, speaker.clone(), task.abort_handle(), names);
     }
     let call = Call::Task(task.abort_handle());
-    let handle = ResourceArc::new(Handle::new(speaker, call, Some(flow_control)));
+    let handle = ResourceArc::new(Handle::stream(speaker, call, flow_control, reading));
     // The handle may travel to another process; the stream ends with the one that started it.
     env.monitor(&handle, &owner);
     Ok(handle.encode(env))
@@ -178,23 +188,38 @@ fn prepare(
     (stream, handle::Flow { pace, uplink: Some(uplink), connection })
 }
 
-/// Turns chunks into messages.
+/// Where the chunks go.
+enum Outlet {
+    /// They wait there for the consumer, which is told that they do.
+    Inbox(Arc<Inbox>),
+    /// To the consumer, one by one.
+    Messages,
+    /// The last one is kept.
+    Result(Option<StreamResponse>),
+}
+
+/// Takes the chunks of a stream, and says how it ends.
 struct TermSink {
     speaker: Speaker<Mailbox>,
     names: CallNames,
-    mode: Mode,
+    outlet: Outlet,
     gauge: Option<ResourceArc<Gauge>>,
-    result: Option<StreamResponse>,
     broken: Option<ValueError>,
 }
 
 impl Sink for TermSink {
     fn chunks(&mut self, chunks: Vec<StreamResponse>) -> bool {
-        match self.mode {
-            Mode::Each => chunks.iter().all(|chunk| self.say_one(chunk)),
-            Mode::Batch => self.say_all(&chunks),
-            Mode::Result => {
-                self.result = chunks.into_iter().next_back();
+        match &mut self.outlet {
+            Outlet::Inbox(inbox) => {
+                if inbox.put(chunks) {
+                    mailbox::say(&self.speaker, |env| Some(atoms::ready().to_term(env)))
+                } else {
+                    !self.speaker.is_silent()
+                }
+            }
+            Outlet::Messages => chunks.iter().all(|chunk| self.say_one(chunk)),
+            Outlet::Result(result) => {
+                *result = chunks.into_iter().next_back();
                 true
             }
         }
@@ -205,10 +230,10 @@ impl TermSink {
     fn new(
         speaker: Speaker<Mailbox>,
         names: CallNames,
-        mode: Mode,
+        outlet: Outlet,
         gauge: Option<ResourceArc<Gauge>>,
     ) -> Self {
-        TermSink { speaker, names, mode, gauge, result: None, broken: None }
+        TermSink { speaker, names, outlet, gauge, broken: None }
     }
 
     fn say_one(&mut self, chunk: &StreamResponse) -> bool {
@@ -219,26 +244,6 @@ impl TermSink {
                 *broken = Some(error);
                 None
             }
-        });
-        heard && self.broken.is_none()
-    }
-
-    fn say_all(&mut self, chunks: &[StreamResponse]) -> bool {
-        let broken = &mut self.broken;
-        let heard = mailbox::say(&self.speaker, |env| {
-            let mut maps = Vec::with_capacity(chunks.len());
-            for chunk in chunks {
-                match term::chunk_map(env, chunk) {
-                    Ok(map) => maps.push(map),
-                    Err(error) => {
-                        *broken = Some(error);
-                        break;
-                    }
-                }
-            }
-            let bytes: usize = chunks.iter().map(|chunk| chunk_size(&chunk.chunk)).sum();
-            let body = (maps, bytes);
-            (!body.0.is_empty()).then(|| mailbox::tagged(env, atoms::chunks(), body.encode(env)))
         });
         heard && self.broken.is_none()
     }
@@ -265,7 +270,7 @@ impl TermSink {
     }
 
     fn done<'a>(&self, env: Env<'a>) -> Term<'a> {
-        let Some(response) = &self.result else {
+        let Outlet::Result(Some(response)) = &self.outlet else {
             return atoms::done().to_term(env);
         };
         match term::result_map(env, &response.chunk, response.codec()) {

@@ -10,4 +10,5 @@ mod write;
 pub(crate) use budget::{Budget, Stop};
 pub(crate) use build::chunk_map;
 pub(crate) use build::{result_map, text, unpack};
+pub(crate) use share::SHARE_FROM;
 pub(crate) use write::{entries, pack, text_entries};
