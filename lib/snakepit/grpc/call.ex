@@ -47,10 +47,11 @@ defmodule Snakepit.GRPC.Call do
     with :yield <- Native.call(native, ref, call), do: Native.call_large(native, ref, call)
   end
 
-  # The handle must live until the answer is here: without it the call is cancelled.
+  # The answer comes onto the heap of this process, when it wants it. Until then the handle must
+  # live: without it the call is cancelled.
   defp await(ref, handle, timeout) do
     receive do
-      {^ref, answer} -> answer
+      {^ref, :ready} -> with(:yield <- Native.answer(handle), do: Native.answer_large(handle))
     after
       timeout ->
         :ok = Native.cancel(handle)

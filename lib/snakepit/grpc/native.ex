@@ -85,6 +85,13 @@ defmodule Snakepit.GRPC.Native do
   @spec call_large(channel(), reference(), request()) :: started()
   def call_large(_channel, _ref, _request), do: missing()
 
+  # The answer to a call, once `{ref, :ready}` has come. It is given once.
+  @spec answer(handle()) :: {:ok, map()} | {:error, Error.reason()} | :yield
+  def answer(_handle), do: missing()
+
+  @spec answer_large(handle()) :: {:ok, map()} | {:error, Error.reason()}
+  def answer_large(_handle), do: missing()
+
   @spec stream(channel(), reference(), request(), flow(), shape()) :: started()
   def stream(_channel, _ref, _request, _flow, _shape), do: missing()
 

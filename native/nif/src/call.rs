@@ -1,12 +1,15 @@
+use std::sync::Arc;
+
 use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
 use snakepit_client::{CallError, Lane, Request, Speaker, unary};
 use snakepit_protocol::pb::ExecuteResponse;
 
+use crate::answer::Answer;
 use crate::channel::ChannelResource;
-use crate::handle::{Call, Handle};
-use crate::mailbox::{self, Dress, LastWords, Mailbox};
+use crate::handle::{Handle, Way};
+use crate::mailbox::Bell;
 use crate::reason::{self, CallNames, Shape};
-use crate::{atoms, request, runtime, term};
+use crate::{atoms, request, runtime};
 
 /// Starts a unary call. Returns its handle, `{:error, reason}`, or `:yield` when the arguments
 /// are too much for one time slice.
@@ -42,15 +45,15 @@ fn start<'a>(
         Ok(request) => request,
         Err(refusal) => return Ok(refusal),
     };
-    let names = CallNames::of(&request, channel.worker_id());
-    names.log_start();
-    let speaker = Speaker::new(Mailbox::new(env.pid(), reference, Dress::Plain, None));
-    match submit(&channel, request, speaker.clone(), names.clone()) {
-        Ok(call) => Ok(ResourceArc::new(Handle::unary(speaker, call)).encode(env)),
+    let answer = Arc::new(Answer::new(CallNames::of(&request, channel.worker_id())));
+    answer.names.log_start();
+    let speaker = Speaker::new(Bell::new(env, reference));
+    match submit(&channel, request, speaker.clone(), Arc::clone(&answer)) {
+        Ok(way) => Ok(ResourceArc::new(Handle::Call { speaker, way, answer }).encode(env)),
         Err(error) => {
-            names.log(&error);
-            speaker.silence();
-            Ok((atoms::error(), reason::encode(env, &error, &names, Shape::Unary)).encode(env))
+            answer.names.log(&error);
+            let reason = reason::encode(env, &error, &answer.names, Shape::Unary);
+            Ok((atoms::error(), reason).encode(env))
         }
     }
 }
@@ -58,37 +61,46 @@ fn start<'a>(
 fn submit(
     channel: &ResourceArc<ChannelResource>,
     request: Request,
-    speaker: Speaker<Mailbox>,
-    names: CallNames,
-) -> Result<Call, CallError> {
+    speaker: Speaker<Bell>,
+    answer: Arc<Answer>,
+) -> Result<Way, CallError> {
     let connection = channel.connection();
     if Lane::carries(&request)
         && let Some(lane) = connection.lane()
     {
-        let on_reply = move |answer| reply(LastWords::new(speaker, names), answer);
-        return lane.call(request, on_reply).map(Call::Lane);
+        let on_reply = move |result| answer.comes(result, &speaker);
+        return lane.call(request, on_reply).map(Way::Lane);
     }
     let runtime = runtime::handle().ok_or(CallError::Busy)?;
     let connection = connection.clone();
     let task = runtime.spawn(async move {
-        let last_words = LastWords::new(speaker, names);
-        let answer = unary(&connection, request).await;
-        reply(last_words, answer);
+        let duty = Duty { speaker, answer: Some(answer) };
+        let result = unary(&connection, request).await;
+        duty.fulfil(result);
     });
-    Ok(Call::Task(task.abort_handle()))
+    Ok(Way::Task(task.abort_handle()))
 }
 
-fn reply(last_words: LastWords, answer: Result<ExecuteResponse, CallError>) {
-    let (speaker, names) = (&last_words.speaker, &last_words.names);
-    if let Err(error) = &answer {
-        names.log(error);
+/// The duty to answer a call; a task that panics says so.
+struct Duty {
+    speaker: Speaker<Bell>,
+    answer: Option<Arc<Answer>>,
+}
+
+impl Duty {
+    fn fulfil(mut self, result: Result<ExecuteResponse, CallError>) {
+        if let Some(answer) = self.answer.take() {
+            answer.comes(result, &self.speaker);
+        }
     }
-    mailbox::say_last(speaker, |env| match &answer {
-        Ok(response) => match term::result_map(env, &response.result, response.codec()) {
-            Ok(result) => mailbox::tagged(env, atoms::ok(), result),
-            Err(error) => mailbox::error(env, reason::undecodable(env, names, &error, "result")),
-        },
-        Err(error) => mailbox::error(env, reason::encode(env, error, names, Shape::Unary)),
-    });
-    last_words.over();
+}
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        if let Some(answer) = &self.answer
+            && answer.names.log_end(self.speaker.is_silent())
+        {
+            answer.fails(&self.speaker);
+        }
+    }
 }

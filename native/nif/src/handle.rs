@@ -3,26 +3,26 @@ use snakepit_client::{Connection, Pace, Speaker, Ticket, Uplink};
 use std::sync::Arc;
 use tokio::task::AbortHandle;
 
+use crate::answer::Answer;
 use crate::atoms;
 use crate::gauge::{self, Gauge};
 use crate::inbox::Inbox;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Bell, Mailbox};
 use crate::reason::CallNames;
 
 /// Owns one call. Cancelling it, the death of the owner and the collection of the handle are the
 /// same thing.
-pub(crate) struct Handle {
-    speaker: Speaker<Mailbox>,
-    call: Call,
-    flow: Option<Flow>,
-    reading: Option<Reading>,
+pub(crate) enum Handle {
+    /// With one answer.
+    Call { speaker: Speaker<Bell>, way: Way, answer: Arc<Answer> },
+    /// With chunks.
+    Stream { speaker: Speaker<Mailbox>, task: AbortHandle, flow: Flow, reading: Option<Reading> },
 }
 
-/// What a caller takes itself.
-pub(crate) struct Reading {
-    pub(crate) inbox: Arc<Inbox>,
-    pub(crate) names: CallNames,
-    pub(crate) gauge: Option<ResourceArc<Gauge>>,
+/// What carries a call.
+pub(crate) enum Way {
+    Lane(Ticket),
+    Task(AbortHandle),
 }
 
 /// What a stream takes from its caller.
@@ -32,49 +32,59 @@ pub(crate) struct Flow {
     pub(crate) connection: Connection,
 }
 
-/// Where the call runs.
-pub(crate) enum Call {
-    Lane(Ticket),
-    Task(AbortHandle),
+/// What the caller of a stream takes itself.
+pub(crate) struct Reading {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) names: CallNames,
+    pub(crate) gauge: Option<ResourceArc<Gauge>>,
 }
 
 impl Handle {
-    pub(crate) fn unary(speaker: Speaker<Mailbox>, call: Call) -> Self {
-        Handle { speaker, call, flow: None, reading: None }
+    /// What waits for the caller of a unary call.
+    pub(crate) fn answer(&self) -> Option<&Answer> {
+        match self {
+            Handle::Call { answer, .. } => Some(answer),
+            Handle::Stream { .. } => None,
+        }
     }
 
-    pub(crate) fn stream(
-        speaker: Speaker<Mailbox>,
-        call: Call,
-        flow: Flow,
-        reading: Option<Reading>,
-    ) -> Self {
-        Handle { speaker, call, flow: Some(flow), reading }
-    }
-
-    /// What waits for the caller, in the streams whose chunks it takes itself.
+    /// What waits for the caller of a stream, if it takes the chunks itself.
     pub(crate) fn reading(&self) -> Option<&Reading> {
-        self.reading.as_ref()
+        match self {
+            Handle::Call { .. } => None,
+            Handle::Stream { reading, .. } => reading.as_ref(),
+        }
+    }
+
+    fn flow(&self) -> Option<&Flow> {
+        match self {
+            Handle::Call { .. } => None,
+            Handle::Stream { flow, .. } => Some(flow),
+        }
     }
 
     /// The caller's own half of the stream, where it has one.
     pub(crate) fn uplink(&self) -> Option<(&Uplink, &Connection)> {
-        let flow = self.flow.as_ref()?;
+        let flow = self.flow()?;
         Some((flow.uplink.as_deref()?, &flow.connection))
     }
 
     /// From now on this process gives the call its chunks.
     pub(crate) fn feed_from(&self, feeder: LocalPid) {
-        self.speaker.say(|mailbox| mailbox.feed_from(feeder));
+        if let Handle::Stream { speaker, .. } = self {
+            speaker.say(|mailbox| mailbox.feed_from(feeder));
+        }
     }
 
+    // Silence says false when the call is over already: then there is nothing to stop.
     pub(crate) fn cancel(&self) {
-        // False when the call is over already: then there is nothing to stop.
-        if self.speaker.silence() {
-            match &self.call {
-                Call::Lane(ticket) => ticket.cancel(),
-                Call::Task(task) => task.abort(),
-            }
+        match self {
+            Handle::Call { speaker, way, .. } if speaker.silence() => match way {
+                Way::Lane(ticket) => ticket.cancel(),
+                Way::Task(task) => task.abort(),
+            },
+            Handle::Stream { speaker, task, .. } if speaker.silence() => task.abort(),
+            Handle::Call { .. } | Handle::Stream { .. } => {}
         }
     }
 }
@@ -105,6 +115,6 @@ fn cancel(handle: ResourceArc<Handle>) -> Atom {
 /// the worker up, if the worker may send again; 0 if it did not.
 #[rustler::nif]
 fn ack(handle: ResourceArc<Handle>, chunks: usize) -> u64 {
-    let stall = handle.flow.as_ref().and_then(|flow| flow.pace.acknowledge(chunks));
+    let stall = handle.flow().and_then(|flow| flow.pace.acknowledge(chunks));
     stall.map_or(0, gauge::micros)
 }

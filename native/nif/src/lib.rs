@@ -3,13 +3,14 @@
 //!
 //! - [`channel`]: one resource per worker;
 //! - [`call`], [`stream`]: one [`handle`] per call, which owns it;
-//! - [`input`]: the chunks that callers send; [`inbox`]: those that wait for them;
+//! - [`input`]: the chunks that callers send; [`inbox`], [`answer`]: what waits for them;
 //! - [`gauge`]: what others may know of a stream, and its end from outside;
 //! - [`frame`]: MessagePack for workers that are spoken to through pipes;
 //! - [`mailbox`]: the messages; [`reason`]: errors as Elixir knows them;
 //! - [`log`]: what this library has to say;
 //! - [`term`]: Erlang terms to MessagePack and back.
 
+mod answer;
 mod atoms;
 mod call;
 mod channel;

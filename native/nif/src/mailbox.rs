@@ -4,7 +4,6 @@ use rustler::env::SavedTerm;
 use rustler::types::atom::Atom;
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 use snakepit_client::Speaker;
-use tracing::debug;
 
 use crate::reason::{self, CallNames};
 use crate::{atoms, runtime};
@@ -16,6 +15,26 @@ pub(crate) enum Dress {
     Plain,
     /// `{:snakepit, ref, body}`
     Tagged,
+}
+
+/// The only message of a call whose answer is taken by its caller: `{ref, :ready}`.
+pub(crate) struct Bell {
+    pid: LocalPid,
+    message: Kept,
+}
+
+impl Bell {
+    // Made on the caller's scheduler, from its own memory; sending it makes nothing new.
+    pub(crate) fn new(env: Env<'_>, reference: Term<'_>) -> Self {
+        let message = Kept::new((reference, atoms::ready()));
+        Bell { pid: env.pid(), message }
+    }
+
+    pub(crate) fn ring(mut self) {
+        let Kept { env, term } = &mut self.message;
+        // Nobody hears it any more: then nobody waits.
+        let _ = env.send_and_clear(&self.pid, |env| term.load(env));
+    }
 }
 
 /// The process that waits for a call, and the reference it waits under.
@@ -67,7 +86,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(term: Term<'_>) -> Self {
+    fn new(term: impl Encoder) -> Self {
         let env = OwnedEnv::new();
         let term = env.save(term);
         Kept { env, term }
@@ -180,16 +199,9 @@ impl Drop for LastWords {
         if self.over {
             return;
         }
-        let CallNames { worker_id, command, request_id } = &self.names;
-        let (worker_id, command, request_id) =
-            (&**worker_id, command.as_str(), request_id.as_str());
-        // After a cancel there is nobody left to speak to.
-        if self.speaker.is_silent() {
-            debug!(worker_id, command, request_id, "the call was cancelled by its caller");
-            return;
+        if self.names.log_end(self.speaker.is_silent()) {
+            say_last(&self.speaker, |env| error(env, reason::internal(env, &self.names)));
         }
-        tracing::error!(worker_id, command, request_id, "the native client failed on this call");
-        say_last(&self.speaker, |env| error(env, reason::internal(env, &self.names)));
     }
 }
 

@@ -4,7 +4,7 @@ use rustler::types::atom::Atom;
 use rustler::{Encoder, Env, Term};
 use snakepit_client::{CallError, RemoteError, Request};
 use snakepit_protocol::value::ValueError;
-use tracing::trace;
+use tracing::{debug, error, trace};
 
 use crate::atoms;
 use crate::term::text;
@@ -30,6 +30,19 @@ impl CallNames {
     pub(crate) fn log_start(&self) {
         let CallNames { worker_id, command, request_id } = self;
         trace!(worker_id = &**worker_id, command, request_id, "the call begins");
+    }
+
+    /// Tells the log that its task has ended without an answer; true when it should have had one. After
+    /// a cancel there is nobody left to answer.
+    pub(crate) fn log_end(&self, cancelled: bool) -> bool {
+        let CallNames { worker_id, command, request_id } = self;
+        let worker_id = &**worker_id;
+        if cancelled {
+            debug!(worker_id, command, request_id, "the call was cancelled by its caller");
+        } else {
+            error!(worker_id, command, request_id, "the native client failed on this call");
+        }
+        !cancelled
     }
 
     /// Tells the log how it failed.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::channel::ChannelResource;
 use crate::gauge::Gauge;
-use crate::handle::{self, Call, Handle, Reading};
+use crate::handle::{self, Handle, Reading};
 use crate::inbox::Inbox;
 use crate::mailbox::{self, Dress, Farewell, LastWords, Mailbox};
 use crate::reason::{self, CallNames};
@@ -152,8 +152,8 @@ fn start<'a>(
     if let Some(gauge) = &gauge {
         gauge.attach(pace, speaker.clone(), task.abort_handle(), names);
     }
-    let call = Call::Task(task.abort_handle());
-    let handle = ResourceArc::new(Handle::stream(speaker, call, flow_control, reading));
+    let task = task.abort_handle();
+    let handle = ResourceArc::new(Handle::Stream { speaker, task, flow: flow_control, reading });
     // The handle may travel to another process; the stream ends with the one that started it.
     env.monitor(&handle, &owner);
     Ok(handle.encode(env))
