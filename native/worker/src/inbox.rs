@@ -202,7 +202,7 @@ impl Chunks {
         inject::cancelled(py)
     }
 
-    fn dict<'py>(&self, py: Python<'py>, chunk: &[Entry]) -> PyResult<Bound<'py, PyDict>> {
+    fn dict<'py>(&self, py: Python<'py>, chunk: Vec<Entry>) -> PyResult<Bound<'py, PyDict>> {
         arguments(py, chunk, self.state.head.codec).map_err(|failure| match failure {
             Failure::Python(error) => error,
             failure => inject::input_failed(py, &failure.into_plain_detail().message),
@@ -221,7 +221,7 @@ impl Chunks {
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         loop {
             match self.inbox.take() {
-                Taken::Chunk(chunk) => return self.dict(py, &chunk).map(Some),
+                Taken::Chunk(chunk) => return self.dict(py, chunk).map(Some),
                 Taken::Nothing => self.state.wait(py, || self.inbox.wait()),
                 Taken::End(End::Complete) => return Ok(None),
                 Taken::End(End::Failed(reason)) => return Err(inject::input_failed(py, &reason)),
@@ -233,7 +233,7 @@ impl Chunks {
     /// The next chunk, or None when it is not there yet. Raises StopAsyncIteration at the end.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         match self.inbox.take() {
-            Taken::Chunk(chunk) => self.dict(py, &chunk).map(Some),
+            Taken::Chunk(chunk) => self.dict(py, chunk).map(Some),
             Taken::Nothing => Ok(None),
             Taken::End(End::Complete) => Err(PyStopAsyncIteration::new_err(())),
             Taken::End(End::Failed(reason)) => Err(inject::input_failed(py, &reason)),

@@ -32,7 +32,7 @@ pub(crate) fn run(py: Python<'_>, thread: u64, worker: &Arc<Worker>, streaming: 
     let Streaming { state, args, shape, outbox, inbox } = streaming;
     let mut pump = Pump::new(Arc::clone(worker), Arc::clone(&state), outbox);
     let prepared = prepare(py, worker, &state, shape).and_then(|handler| {
-        let args = arguments(py, &args, state.head.codec)?;
+        let args = arguments(py, args, state.head.codec)?;
         Ok((handler, args))
     });
     let (handler, args) = match prepared {

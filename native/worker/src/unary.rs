@@ -25,7 +25,7 @@ pub(crate) fn start(worker: &Arc<Worker>, state: &Arc<OpenCall>, args: Vec<Entry
         let (worker, state) = (Arc::clone(worker), Arc::clone(state));
         Box::new(move |py, thread| {
             if let Some(reply) = take(&reply) {
-                run(py, thread, &worker, state, &args, reply);
+                run(py, thread, &worker, state, args, reply);
             }
         })
     };
@@ -46,7 +46,7 @@ fn run(
     thread: u64,
     worker: &Arc<Worker>,
     state: Arc<OpenCall>,
-    args: &[Entry],
+    args: Vec<Entry>,
     reply: Reply,
 ) {
     let handler = match prepare(py, worker, &state) {
@@ -80,7 +80,7 @@ fn invoke<'py>(
     py: Python<'py>,
     handler: &Handler,
     state: &OpenCall,
-    args: &[Entry],
+    args: Vec<Entry>,
 ) -> Result<Bound<'py, PyAny>, Failure> {
     let args = arguments(py, args, state.head.codec)?;
     let call = Bound::new(py, Call { state: state.state() })?;
@@ -127,7 +127,7 @@ fn begin(
     worker: &Arc<Worker>,
     handler: &Handler,
     state: Arc<OpenCall>,
-    args: &[Entry],
+    args: Vec<Entry>,
     reply: Reply,
 ) {
     let args = match arguments(py, args, state.head.codec) {

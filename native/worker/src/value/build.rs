@@ -4,22 +4,22 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 use snakepit_protocol::pb::{Codec, Entry};
 use snakepit_protocol::value::{Build, ValueError, ndarray::KEY, read};
 
-use super::{json, ndarray};
+use super::{json, ndarray, spent};
 use crate::response::Failure;
 
 /// The arguments of a call as a dict.
 pub(crate) fn arguments<'py>(
     py: Python<'py>,
-    entries: &[Entry],
+    entries: Vec<Entry>,
     codec: Codec,
 ) -> Result<Bound<'py, PyDict>, Failure> {
     let dict = PyDict::new(py);
     let mut stack = Vec::new();
-    for entry in entries {
+    for entry in &entries {
         let name = std::str::from_utf8(&entry.key)
             .map_err(|_| Failure::Value(ValueError::new("a name that is not UTF-8"), "args"))?;
         let value = match codec {
-            Codec::Msgpack => read(&mut ObjectBuild { py }, &mut stack, &entry.value)
+            Codec::Msgpack => read(&mut ObjectBuild { py, spent: true }, &mut stack, &entry.value)
                 .map_err(|error| Failure::Value(error.at_key(name), "args"))?,
             Codec::Json => json::read(py, &entry.value)?,
         };
@@ -31,11 +31,13 @@ pub(crate) fn arguments<'py>(
 
 /// One value by itself.
 pub(crate) fn unpack<'py>(py: Python<'py>, data: &[u8]) -> Result<Bound<'py, PyAny>, ValueError> {
-    read(&mut ObjectBuild { py }, &mut Vec::new(), data)
+    read(&mut ObjectBuild { py, spent: false }, &mut Vec::new(), data)
 }
 
 struct ObjectBuild<'py> {
     py: Python<'py>,
+    /// Nobody reads the values after this.
+    spent: bool,
 }
 
 impl<'py> Build for ObjectBuild<'py> {
@@ -82,6 +84,10 @@ impl<'py> Build for ObjectBuild<'py> {
     }
 
     fn binary(&mut self, data: &[u8]) -> Result<Self::Value, ValueError> {
+        if self.spent {
+            let bytes = spent::into_bytes(self.py, data);
+            return bytes.map(Bound::into_any).map_err(|error| ValueError::new(error.to_string()));
+        }
         Ok(PyBytes::new(self.py, data).into_any())
     }
 

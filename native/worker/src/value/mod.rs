@@ -5,6 +5,7 @@ mod build;
 mod json;
 mod lent;
 mod ndarray;
+mod spent;
 mod write;
 
 pub(crate) use build::{arguments, unpack};
