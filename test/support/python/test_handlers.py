@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import datetime
+import hashlib
 import os
 import signal
 import subprocess
@@ -69,6 +70,17 @@ def give_set():
 @command
 def give_bytes(size: int):
     return {"data": b"x" * size}
+
+
+@command
+def take_bytes(data: bytes):
+    """Looks at both ends only."""
+    return {"size": len(data), "ends": data[:1] + data[-1:]}
+
+
+@command
+def digests_of(values: list[bytes]):
+    return {"digests": [hashlib.sha256(value).digest() for value in values]}
 
 
 @command

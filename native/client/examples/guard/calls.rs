@@ -128,7 +128,8 @@ fn replies(size: usize) -> Vec<Vec<u8>> {
     let whole = response.encode_to_vec();
     let last = whole.len().div_ceil(PART) - 1;
     let part = |(index, data): (usize, &[u8])| {
-        let part = LanePart { data: data.to_vec().into(), last: index == last };
+        let size = if index == 0 { whole.len() as u64 } else { 0 };
+        let part = LanePart { data: data.to_vec().into(), last: index == last, size };
         reply(lane_reply::Message::Part(part))
     };
     whole.chunks(PART).enumerate().map(part).collect()

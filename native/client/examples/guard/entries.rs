@@ -1,6 +1,5 @@
 //! The values that the paths carry.
 
-use bytes::Bytes;
 use snakepit_protocol::pb::Entry;
 use snakepit_protocol::value::Writer;
 
@@ -11,5 +10,5 @@ pub(crate) const MIB: usize = 1024 * KIB;
 pub(crate) fn data(size: usize) -> Vec<Entry> {
     let mut writer = Writer::new();
     writer.binary(&vec![0xff; size]);
-    vec![Entry { key: Bytes::from_static(b"data"), value: writer.take() }]
+    vec![Entry::new("data", writer.take())]
 }

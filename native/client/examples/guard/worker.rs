@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use snakepit_client::{Connection, Lane, Request};
 use snakepit_protocol::pb::Entry;
 use snakepit_protocol::value::Writer;
@@ -72,7 +71,7 @@ async fn chunks(
     let number = |name: &'static str, number: usize| {
         let mut writer = Writer::new();
         writer.unsigned(number as u64);
-        Entry { key: Bytes::from_static(name.as_bytes()), value: writer.take() }
+        Entry::new(name, writer.take())
     };
     let args = vec![number("count", chunks), number("size", size)];
     let request = Request { args, ..streams::request("bench_stream") };

@@ -30,6 +30,9 @@ impl std::fmt::Debug for Given<'_> {
 /// From this size on a part that is given away is kept as it is. Below, a copy costs less.
 const KEEP_FROM: usize = 16 * 1024;
 
+/// The most bytes that stand before a text or a binary.
+const HEADER: usize = 5;
+
 /// Appends MessagePack objects to a buffer, each in its shortest form.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -180,6 +183,7 @@ impl Writer {
 
     /// Text that is given away: when it is large, nothing of it is copied.
     pub fn string_given(&mut self, utf8: Given<'_>) {
+        self.make_room(&utf8);
         self.string_header(utf8.len());
         self.given(utf8);
     }
@@ -202,15 +206,22 @@ impl Writer {
     /// Bytes.
     pub fn binary(&mut self, data: &[u8]) {
         let length = data.len();
-        self.buffer.reserve(length + 5);
+        self.buffer.reserve(length + HEADER);
         self.binary_header(length);
         self.buffer.put_slice(data);
     }
 
     /// Bytes that are given away: when they are many, none is copied.
     pub fn binary_given(&mut self, data: Given<'_>) {
+        self.make_room(&data);
         self.binary_header(data.len());
         self.given(data);
+    }
+
+    // At once, with the header: else there would be two allocations where one will do.
+    fn make_room(&mut self, data: &Given<'_>) {
+        let copied = if data.len() < KEEP_FROM { data.len() } else { 0 };
+        self.buffer.reserve(copied + HEADER);
     }
 
     fn given(&mut self, data: Given<'_>) {
