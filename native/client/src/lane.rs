@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
+use foldhash::{HashMap, HashSet};
 use prost::Message as _;
 use snakepit_protocol::pb::{
     ExecuteResponse, LaneCancel, LanePart, LaneReply, LaneRequest, lane_reply, lane_request,
@@ -83,7 +84,7 @@ impl Lane {
         let state = State {
             open: true,
             next_id: 1,
-            waiting: HashMap::new(),
+            waiting: HashMap::default(),
             outbox: VecDeque::new(),
             writer: None,
         };

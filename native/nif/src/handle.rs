@@ -15,8 +15,15 @@ use crate::reason::CallNames;
 pub(crate) enum Handle {
     /// With one answer.
     Call { speaker: Speaker<Bell>, way: Way, answer: Arc<Answer> },
-    /// With chunks.
-    Stream { speaker: Speaker<Mailbox>, task: AbortHandle, flow: Flow, reading: Option<Reading> },
+    /// With chunks; apart, as it is large and a call is to be small.
+    Stream(Box<Stream>),
+}
+
+pub(crate) struct Stream {
+    pub(crate) speaker: Speaker<Mailbox>,
+    pub(crate) task: AbortHandle,
+    pub(crate) flow: Flow,
+    pub(crate) reading: Option<Reading>,
 }
 
 /// What carries a call.
@@ -44,7 +51,7 @@ impl Handle {
     pub(crate) fn answer(&self) -> Option<&Answer> {
         match self {
             Handle::Call { answer, .. } => Some(answer),
-            Handle::Stream { .. } => None,
+            Handle::Stream(_) => None,
         }
     }
 
@@ -52,14 +59,14 @@ impl Handle {
     pub(crate) fn reading(&self) -> Option<&Reading> {
         match self {
             Handle::Call { .. } => None,
-            Handle::Stream { reading, .. } => reading.as_ref(),
+            Handle::Stream(stream) => stream.reading.as_ref(),
         }
     }
 
     fn flow(&self) -> Option<&Flow> {
         match self {
             Handle::Call { .. } => None,
-            Handle::Stream { flow, .. } => Some(flow),
+            Handle::Stream(stream) => Some(&stream.flow),
         }
     }
 
@@ -71,8 +78,8 @@ impl Handle {
 
     /// From now on this process gives the call its chunks.
     pub(crate) fn feed_from(&self, feeder: LocalPid) {
-        if let Handle::Stream { speaker, .. } = self {
-            speaker.say(|mailbox| mailbox.feed_from(feeder));
+        if let Handle::Stream(stream) = self {
+            stream.speaker.say(|mailbox| mailbox.feed_from(feeder));
         }
     }
 
@@ -83,8 +90,8 @@ impl Handle {
                 Way::Lane(ticket) => ticket.cancel(),
                 Way::Task(task) => task.abort(),
             },
-            Handle::Stream { speaker, task, .. } if speaker.silence() => task.abort(),
-            Handle::Call { .. } | Handle::Stream { .. } => {}
+            Handle::Stream(stream) if stream.speaker.silence() => stream.task.abort(),
+            Handle::Call { .. } | Handle::Stream(_) => {}
         }
     }
 }

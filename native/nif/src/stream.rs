@@ -153,7 +153,8 @@ fn start<'a>(
         gauge.attach(pace, speaker.clone(), task.abort_handle(), names);
     }
     let task = task.abort_handle();
-    let handle = ResourceArc::new(Handle::Stream { speaker, task, flow: flow_control, reading });
+    let owned = handle::Stream { speaker, task, flow: flow_control, reading };
+    let handle = ResourceArc::new(Handle::Stream(Box::new(owned)));
     // The handle may travel to another process; the stream ends with the one that started it.
     env.monitor(&handle, &owner);
     Ok(handle.encode(env))

@@ -1,10 +1,10 @@
-use std::collections::HashMap;
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tracing::trace;

@@ -1,6 +1,6 @@
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use foldhash::HashMap;
 use pyo3::prelude::*;
 
 use crate::call::Head;

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use pyo3::prelude::*;
 use snakepit_protocol::Credit;
 use snakepit_protocol::pb::{
     Codec, Entry, StreamRequest, StreamResponse, StreamShape, StreamStart, stream_request,
@@ -13,7 +14,7 @@ use crate::handlers::Job;
 use crate::inbox::Inbox;
 use crate::outbox::{Outbox, Outgoing};
 use crate::request::deadline;
-use crate::response;
+use crate::response::{self, Failure};
 use crate::streaming::{self, Streaming};
 use crate::worker::Worker;
 
@@ -105,15 +106,27 @@ fn begin(
     let state = worker.calls.open(head);
     let streaming =
         Streaming { state: Arc::clone(&state), args, shape, outbox: Arc::clone(outbox), inbox };
-    let job: Job = {
-        let worker = Arc::clone(worker);
-        Box::new(move |py, thread| streaming::run(py, thread, &worker, streaming))
-    };
-    if let Err(failure) = worker.submit(&state.head.command, job) {
+    let job = Queued { worker: Arc::clone(worker), streaming };
+    worker.submit(&state.head.command, Box::new(job));
+    state
+}
+
+/// A stream that waits for a thread.
+struct Queued {
+    worker: Arc<Worker>,
+    streaming: Streaming,
+}
+
+impl Job for Queued {
+    fn run(self: Box<Self>, py: Python<'_>, thread: u64) {
+        streaming::run(py, thread, &self.worker, self.streaming);
+    }
+
+    fn refuse(self: Box<Self>, failure: Failure) {
+        let outbox = self.streaming.outbox;
         outbox.put_aside(response::error_chunk(failure.into_plain_detail()));
         outbox.finish();
     }
-    state
 }
 
 /// Reads what the caller sends until its input ends. An error means that it has gone, or broken

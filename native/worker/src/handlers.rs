@@ -9,6 +9,7 @@ use tracing::{error, warn};
 
 use crate::calls::Calls;
 use crate::inject;
+use crate::response::Failure;
 
 /// Calls that wait for a thread; beyond that the worker says that it is busy.
 const MAX_QUEUE: usize = 4096;
@@ -23,8 +24,14 @@ const ON_ITS_WAY: usize = usize::MAX;
 /// After so long a call that was left to a hot thread is given to another.
 const RECHECK: Duration = Duration::from_millis(1);
 
-/// Work for a handler thread. It gets Python's ident of the thread it runs on.
-pub(crate) type Job = Box<dyn FnOnce(Python<'_>, u64) + Send>;
+/// Work for a handler thread.
+pub(crate) trait Job: Send {
+    /// Does it. `thread` is Python's ident of the thread it runs on.
+    fn run(self: Box<Self>, py: Python<'_>, thread: u64);
+
+    /// It will not be done.
+    fn refuse(self: Box<Self>, failure: Failure);
+}
 
 /// Persistent threads that run sync handlers.
 ///
@@ -45,7 +52,7 @@ pub(crate) struct Handlers {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Job>,
+    queue: VecDeque<Box<dyn Job>>,
     /// Threads that take jobs, or will once they have begun.
     threads: usize,
     /// Of those, the ones that wait for a job or have not looked for one yet.
@@ -74,12 +81,12 @@ impl Handlers {
         Arc::new(Handlers { capacity, calls, runtime, state, wake, ended })
     }
 
-    /// Queues a job. False when the queue is full.
-    pub(crate) fn submit(self: &Arc<Self>, job: Job) -> bool {
+    /// Queues a job, or gives it back when the queue is full.
+    pub(crate) fn submit(self: &Arc<Self>, job: Box<dyn Job>) -> Result<(), Box<dyn Job>> {
         let mut state = self.lock();
         if state.queue.len() >= MAX_QUEUE || state.stopping {
             warn!("a call is refused: {} wait for a thread", state.queue.len());
-            return false;
+            return Err(job);
         }
         state.queue.push_back(job);
         let soon_back = state.hot.is_some_and(|(_, since)| since.elapsed() < HOT);
@@ -91,7 +98,7 @@ impl Handlers {
             let handlers = Arc::clone(self);
             self.runtime.spawn(async move { handlers.recheck().await });
         }
-        true
+        Ok(())
     }
 
     /// Wakes or starts a thread for what waits.
@@ -162,13 +169,13 @@ impl Handlers {
         let ident = inject::current_thread(py);
         while let Some(job) = self.next(py, number) {
             // A failure of ours on one call must not cost the thread: the call's own guards answer.
-            if std::panic::catch_unwind(AssertUnwindSafe(|| job(py, ident))).is_err() {
+            if std::panic::catch_unwind(AssertUnwindSafe(|| job.run(py, ident))).is_err() {
                 error!("the worker failed on a call; the panic stands on standard error");
             }
         }
     }
 
-    fn next(&self, py: Python<'_>, number: usize) -> Option<Job> {
+    fn next(&self, py: Python<'_>, number: usize) -> Option<Box<dyn Job>> {
         if let Some(job) = self.lock().take(number) {
             return Some(job);
         }
@@ -219,7 +226,7 @@ impl Handlers {
 }
 
 impl State {
-    fn take(&mut self, number: usize) -> Option<Job> {
+    fn take(&mut self, number: usize) -> Option<Box<dyn Job>> {
         let job = self.queue.pop_front()?;
         self.hot = Some((number, Instant::now()));
         Some(job)

@@ -1,8 +1,8 @@
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use foldhash::HashMap;
 use futures_util::StreamExt;
 use prost::Message;
 use snakepit_protocol::pb::{

@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use snakepit_protocol::pb::{Entry, ExecuteResponse};
@@ -18,26 +18,27 @@ pub(crate) type Reply = Box<dyn FnOnce(ExecuteResponse) + Send>;
 
 /// Queues a unary call; `reply` is called once, or dropped when the call is cancelled before.
 pub(crate) fn start(worker: &Arc<Worker>, state: &Arc<OpenCall>, args: Vec<Entry>, reply: Reply) {
-    // The reply goes with the job, and is needed here when the job is not taken.
-    let reply = Arc::new(Mutex::new(Some(reply)));
-    let refused = Arc::clone(&reply);
-    let job: Job = {
-        let (worker, state) = (Arc::clone(worker), Arc::clone(state));
-        Box::new(move |py, thread| {
-            if let Some(reply) = take(&reply) {
-                run(py, thread, &worker, state, args, reply);
-            }
-        })
-    };
-    if let Err(failure) = worker.submit(&state.head.command, job)
-        && let Some(reply) = take(&refused)
-    {
-        reply(response::failure(failure.into_plain_detail()));
-    }
+    let call = Unary { worker: Arc::clone(worker), state: Arc::clone(state), args, reply };
+    worker.submit(&state.head.command, Box::new(call));
 }
 
-fn take(reply: &Mutex<Option<Reply>>) -> Option<Reply> {
-    reply.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// A call that waits for a thread.
+struct Unary {
+    worker: Arc<Worker>,
+    state: Arc<OpenCall>,
+    args: Vec<Entry>,
+    reply: Reply,
+}
+
+impl Job for Unary {
+    fn run(self: Box<Self>, py: Python<'_>, thread: u64) {
+        let Unary { worker, state, args, reply } = *self;
+        run(py, thread, &worker, state, args, reply);
+    }
+
+    fn refuse(self: Box<Self>, failure: Failure) {
+        (self.reply)(response::failure(failure.into_plain_detail()));
+    }
 }
 
 /// Runs a unary call on a handler thread, or begins it on the asyncio loop.

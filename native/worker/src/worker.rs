@@ -37,18 +37,17 @@ impl Worker {
     }
 
     /// Queues what runs `command`.
-    pub(crate) fn submit(&self, command: &str, job: Job) -> Result<(), Failure> {
+    pub(crate) fn submit(&self, command: &str, job: Box<dyn Job>) {
         if self.draining.load(Ordering::Acquire) {
-            return Err(Failure::Refused("draining", "the worker is stopping"));
+            return job.refuse(Failure::Refused("draining", "the worker is stopping"));
         }
         let queue = match self.dispatcher.known(command) {
             Some(handler) if handler.main_thread => &self.main_thread,
             _ => &self.handlers,
         };
-        if queue.submit(job) {
-            Ok(())
-        } else {
-            Err(Failure::Refused("busy", "too many calls wait for a thread of this worker"))
+        if let Err(job) = queue.submit(job) {
+            let text = "too many calls wait for a thread of this worker";
+            job.refuse(Failure::Refused("busy", text));
         }
     }
 }
