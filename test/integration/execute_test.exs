@@ -23,6 +23,21 @@ defmodule Snakepit.ExecuteTest do
     assert Snakepit.execute("give_nothing", %{}, pool: pool) == {:ok, %{"result" => nil}}
   end
 
+  test "a result of any size is whole", %{pool: pool} do
+    for n <- [0, 10, 200_000] do
+      assert {:ok, %{"rows" => rows}} = Snakepit.execute("rows", %{n: n}, pool: pool)
+      assert rows == Enum.to_list(0..(n - 1)//1)
+    end
+  end
+
+  test "a result that Elixir has no form for is an error that says where", %{pool: pool} do
+    assert {:error, %Error{kind: :encoding, message: message}} =
+             Snakepit.execute("clash", %{}, pool: pool)
+
+    assert message =~ "result.value"
+    refute_received _anything
+  end
+
   test "arguments have atoms or strings as keys", %{pool: pool} do
     assert Snakepit.execute("typed", %{n: 1}, pool: pool) ==
              Snakepit.execute("typed", %{"n" => 1}, pool: pool)

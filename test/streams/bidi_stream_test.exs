@@ -106,6 +106,15 @@ defmodule Snakepit.Streams.BidiStreamTest do
       assert_no_stray_messages()
     end
 
+    test "#{handler}: an input that fails is heard while chunks come without end",
+         %{pool: pool} do
+      input = Stream.map([1], fn _ -> raise ArgumentError, "no row" end)
+
+      assert_raise ArgumentError, "no row", fn ->
+        run("pours", %{key: "heard" <> @suffix}, input, [pool: pool], fn _ -> :ok end)
+      end
+    end
+
     test "#{handler} is cancelled when the callback raises", %{pool: pool, beacon: beacon} do
       {input, _read, closed} = counted()
       fail = fn _chunk -> raise ArgumentError, "enough" end

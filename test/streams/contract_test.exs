@@ -50,6 +50,37 @@ defmodule Snakepit.Streams.ContractTest do
                collect(@shape, "numbers" <> @suffix, %{n: 0}, opts)
     end
 
+    if suffix == "" do
+      @tag in_session: in_session
+      test "#{describe_as} chunks of all sizes arrive whole and in order", %{opts: opts} do
+        assert {chunks, :ok} = collect(@shape, "of_all_sizes", %{n: 40}, opts)
+        {chunks, [_final]} = Enum.split(chunks, 40)
+
+        for {chunk, n} <- Enum.with_index(chunks) do
+          assert chunk["n"] == n
+
+          case rem(n, 4) do
+            0 -> assert chunk["rows"] == Enum.to_list(0..39_999)
+            1 -> assert chunk["rows"] == [n]
+            2 -> assert chunk["data"] == :binary.copy(<<255>>, 100_000)
+            3 -> assert chunk["data"] == <<255>>
+          end
+        end
+      end
+
+      @tag in_session: in_session
+      test "#{describe_as} what Elixir has no form for ends the stream, behind the chunks before it",
+           %{opts: opts} do
+        for n <- [0, 3] do
+          {chunks, ending} = collect(@shape, "clashes_after", %{n: n}, opts)
+          assert {:error, %Error{kind: :encoding, message: message}} = ending
+          assert message =~ "chunk.value"
+          assert Enum.map(chunks, & &1["n"]) == Enum.take(0..9, n)
+          assert_no_stray_messages()
+        end
+      end
+    end
+
     @tag in_session: in_session
     test "#{describe_as} any window and any buffer let all chunks through", %{opts: opts} do
       for limits <- [[window: 1], [window: 2], [window: 7], [max_buffer: 1], [max_buffer: 100]] do

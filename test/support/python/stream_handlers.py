@@ -595,6 +595,32 @@ async def awaits_input_async(chunks, beacon: int):
             pass
 
 
+# -- values on their way
+
+
+@stream
+def of_all_sizes(n: int):
+    """Rows too many for one time slice of a scheduler, few rows, many bytes and few."""
+    for i in range(n):
+        if i % 4 == 0:
+            yield {"n": i, "rows": list(range(40_000))}
+        elif i % 4 == 1:
+            yield {"n": i, "rows": [i]}
+        elif i % 4 == 2:
+            yield {"n": i, "data": b"\xff" * 100_000}
+        else:
+            yield {"n": i, "data": b"\xff"}
+
+
+@stream
+def clashes_after(n: int):
+    """A chunk after ``n`` good ones whose keys are different here and the same in Elixir."""
+    for i in range(n):
+        yield {"n": i}
+    yield {"value": {"key": 1, b"key": 2}}
+    yield {"n": n}
+
+
 # -- bidirectional streams
 
 

@@ -84,6 +84,16 @@ def digests_of(values: list[bytes]):
 
 
 @command
+def rows(n: int):
+    return {"rows": list(range(n))}
+
+
+@command
+def clash():
+    return {"value": {"key": 1, b"key": 2}}
+
+
+@command
 def typed(n: int, flag: bool = False):
     return {"n": n, "flag": flag}
 
