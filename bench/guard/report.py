@@ -11,6 +11,7 @@ from .versions import needed
 __all__ = ["advice", "functions", "table"]
 
 _FUNCTIONS = 20
+_ALLOCATING = 10
 _COUNTS = ("instructions", "allocations", "bytes")
 
 
@@ -67,11 +68,14 @@ def advice(findings: Sequence[Finding], before: Mapping[str, str], mine: Mapping
 
 
 def functions(path: str, measured: Measured) -> str:
-    """The functions that cost most, each without those that it calls."""
-    lines = ["", f"{path}: instructions for one, by function"]
+    """The functions that cost and that allocate most, each without those that it calls."""
+    lines = ["", f"{path}: what one costs, by function", "instructions  allocations"]
     by_cost = sorted(measured.profile.items(), key=lambda item: -item[1].instructions)
-    for (file, function), counts in by_cost[:_FUNCTIONS]:
-        lines.append(f"{counts.instructions / measured.operations:12,.1f}  {function}  [{file}]")
+    rest = sorted(by_cost[_FUNCTIONS:], key=lambda item: -item[1].allocations)
+    for (file, function), counts in [*by_cost[:_FUNCTIONS], *rest[:_ALLOCATING]]:
+        instructions = counts.instructions / measured.operations
+        allocations = counts.allocations / measured.operations
+        lines.append(f"{instructions:12,.1f} {allocations:12.2f}  {function}  [{file}]")
     return "\n".join(lines)
 
 
