@@ -4,11 +4,12 @@ use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
 use snakepit_client::{CallError, Speaker};
 use snakepit_protocol::pb::ExecuteResponse;
 
+use crate::atoms;
 use crate::handle::Handle;
 use crate::inbox::{SLICE, effort};
 use crate::mailbox::{self, Bell};
 use crate::reason::{self, CallNames, Shape};
-use crate::{atoms, term};
+use crate::term::Maps;
 
 /// The answer to a unary call, which waits until its caller takes it; see [`inbox`](crate::inbox).
 pub(crate) struct Answer {
@@ -83,7 +84,7 @@ fn answered<'a>(env: Env<'a>, handle: &Handle, bounded: bool) -> NifResult<Term<
     let reason = match answer.take(bounded) {
         None => return Ok(atoms::yield_().encode(env)),
         Some(State::Here(Ok(response))) => {
-            match term::result_map(env, &response.result, response.codec()) {
+            match Maps::new(env).result(&response.result, response.codec()) {
                 Ok(result) => return Ok(mailbox::tagged(env, atoms::ok(), result)),
                 Err(error) => reason::undecodable(env, names, &error, "result"),
             }

@@ -14,7 +14,7 @@ use snakepit_protocol::pb::{Codec, Entry, StreamResponse};
 
 use crate::handle::{Handle, Reading};
 use crate::reason;
-use crate::term::{self, SHARE_FROM};
+use crate::term::{Maps, SHARE_FROM};
 use crate::{atoms, mailbox};
 
 /// At most so many chunks are taken at once ...
@@ -130,10 +130,11 @@ fn taken<'a>(env: Env<'a>, handle: &Handle, bounded: bool) -> NifResult<Term<'a>
     let Some(Batch { chunks, mut bytes, mut more }) = inbox.take(bounded) else {
         return Ok(atoms::yield_().encode(env));
     };
+    let mut made = Maps::new(env);
     let mut maps = Vec::with_capacity(chunks.len());
     let mut rest = chunks.into_iter();
     while let Some(chunk) = rest.next() {
-        match term::chunk_map(env, &chunk) {
+        match made.chunk(&chunk) {
             Ok(map) => maps.push(map),
             Err(error) if maps.is_empty() => {
                 if let Some(gauge) = gauge {

@@ -14,7 +14,8 @@ use crate::handle::{self, Handle, Reading};
 use crate::inbox::Inbox;
 use crate::mailbox::{self, Dress, Farewell, LastWords, Mailbox};
 use crate::reason::{self, CallNames};
-use crate::{atoms, request, runtime, term};
+use crate::term::Maps;
+use crate::{atoms, request, runtime};
 
 /// How a stream is consumed, and who else wants to know of it.
 struct Flow<'a> {
@@ -239,7 +240,7 @@ impl TermSink {
 
     fn say_one(&mut self, chunk: &StreamResponse) -> bool {
         let broken = &mut self.broken;
-        let heard = mailbox::say(&self.speaker, |env| match term::chunk_map(env, chunk) {
+        let heard = mailbox::say(&self.speaker, |env| match Maps::new(env).chunk(chunk) {
             Ok(map) => Some(mailbox::tagged(env, atoms::chunk(), map)),
             Err(error) => {
                 *broken = Some(error);
@@ -274,7 +275,7 @@ impl TermSink {
         let Outlet::Result(Some(response)) = &self.outlet else {
             return atoms::done().to_term(env);
         };
-        match term::result_map(env, &response.chunk, response.codec()) {
+        match Maps::new(env).result(&response.chunk, response.codec()) {
             Ok(result) => mailbox::tagged(env, atoms::ok(), result),
             Err(error) => {
                 mailbox::error(env, reason::undecodable(env, &self.names, &error, "result"))

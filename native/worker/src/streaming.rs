@@ -140,7 +140,7 @@ impl Drop for Pump {
 
 impl Pump {
     fn new(worker: Arc<Worker>, state: Arc<OpenCall>, outbox: Arc<Outbox<StreamResponse>>) -> Self {
-        let writer = DictWriter::new(state.head.codec, "chunk");
+        let writer = DictWriter::for_many(state.head.codec, "chunk");
         Pump { worker, state, outbox, writer, ended: false }
     }
 

@@ -7,67 +7,118 @@ use super::ndarray;
 use super::share::{self, SHARE_FROM};
 use crate::atoms;
 
-/// The map of a response: what the handler returned.
-pub(crate) fn result_map<'a>(
+const IS_FINAL: &[u8] = b"is_final";
+
+/// More names than the chunks of a stream have; beyond that they are made anew.
+const MAX_NAMES: usize = 16;
+
+/// Makes the maps that callers get, in one environment.
+pub(crate) struct Maps<'a> {
     env: Env<'a>,
-    result: &[Entry],
-    codec: Codec,
-) -> Result<Term<'a>, ValueError> {
-    map_with(env, result, codec, None)
+    /// The names made so far: the chunks of a stream mostly have the same.
+    names: Vec<(Bytes, Term<'a>)>,
+    // Scratch space.
+    keys: Vec<Term<'a>>,
+    values: Vec<Term<'a>>,
+    inner_keys: Vec<Term<'a>>,
+    inner_values: Vec<Term<'a>>,
+    stack: Vec<Term<'a>>,
 }
 
-/// The map of a chunk, with `"is_final"`; an error's text stands under `"error"`.
-pub(crate) fn chunk_map<'a>(env: Env<'a>, chunk: &StreamResponse) -> Result<Term<'a>, ValueError> {
-    if chunk.error.is_empty() && chunk.detail.is_none() {
-        return map_with(env, &chunk.chunk, codec_of(chunk), Some(chunk.is_final));
+impl<'a> Maps<'a> {
+    pub(crate) fn new(env: Env<'a>) -> Self {
+        Maps {
+            env,
+            names: Vec::new(),
+            keys: Vec::new(),
+            values: Vec::new(),
+            inner_keys: Vec::new(),
+            inner_values: Vec::new(),
+            stack: Vec::new(),
+        }
     }
-    let message = match &chunk.detail {
-        Some(detail) if !detail.message.is_empty() => &detail.message,
-        _ => &chunk.error,
-    };
-    let keys = [text(env, b"error"), text(env, b"is_final")];
-    let values = [text(env, message.as_bytes()), true.encode(env)];
-    Term::map_from_term_arrays(env, &keys, &values).map_err(|_| twice())
+
+    /// The map of a response: what the handler returned.
+    pub(crate) fn result(
+        &mut self,
+        result: &[Entry],
+        codec: Codec,
+    ) -> Result<Term<'a>, ValueError> {
+        self.map(result, codec, None)
+    }
+
+    /// The map of a chunk, with `"is_final"`; an error's text stands under `"error"`.
+    pub(crate) fn chunk(&mut self, chunk: &StreamResponse) -> Result<Term<'a>, ValueError> {
+        if chunk.error.is_empty() && chunk.detail.is_none() {
+            return self.map(&chunk.chunk, chunk.codec(), Some(chunk.is_final));
+        }
+        let message = match &chunk.detail {
+            Some(detail) if !detail.message.is_empty() => &detail.message,
+            _ => &chunk.error,
+        };
+        let env = self.env;
+        let keys = [text(env, b"error"), text(env, IS_FINAL)];
+        let values = [text(env, message.as_bytes()), true.encode(env)];
+        Term::map_from_term_arrays(env, &keys, &values).map_err(|_| twice())
+    }
+
+    fn map(
+        &mut self,
+        entries: &[Entry],
+        codec: Codec,
+        is_final: Option<bool>,
+    ) -> Result<Term<'a>, ValueError> {
+        self.keys.clear();
+        self.values.clear();
+        for entry in entries {
+            if is_final.is_some() && entry.key == IS_FINAL {
+                continue;
+            }
+            let value = self.value(entry, codec)?;
+            // A result is the only map of its environment.
+            let key = match is_final {
+                Some(_) => self.name(&entry.key),
+                None => text(self.env, &entry.key),
+            };
+            self.keys.push(key);
+            self.values.push(value);
+        }
+        if let Some(is_final) = is_final {
+            let key = self.name(&Bytes::from_static(IS_FINAL));
+            self.keys.push(key);
+            self.values.push(is_final.encode(self.env));
+        }
+        Term::map_from_term_arrays(self.env, &self.keys, &self.values).map_err(|_| twice())
+    }
+
+    fn name(&mut self, name: &Bytes) -> Term<'a> {
+        if let Some((_, term)) = self.names.iter().find(|(known, _)| known == name) {
+            return *term;
+        }
+        let term = text(self.env, name);
+        if self.names.len() < MAX_NAMES {
+            self.names.push((name.clone(), term));
+        }
+        term
+    }
+
+    fn value(&mut self, entry: &Entry, codec: Codec) -> Result<Term<'a>, ValueError> {
+        let (env, message) = (self.env, Message::Wire(&entry.value));
+        if codec == Codec::Json {
+            return Ok(bytes(env, &message, &entry.value));
+        }
+        let (keys, values) = (&mut self.inner_keys, &mut self.inner_values);
+        let mut build = TermBuild { env, message, keys, values };
+        let value = read(&mut build, &mut self.stack, &entry.value);
+        value.map_err(|error| error.at_key(String::from_utf8_lossy(&entry.key)))
+    }
 }
 
 /// One object that fills `input`. Large binaries in it are parts of `input`.
 pub(crate) fn unpack<'a>(env: Env<'a>, input: Binary<'a>) -> Result<Term<'a>, ValueError> {
-    let mut build = TermBuild { env, message: Message::Term(&input) };
+    let (keys, values) = (&mut Vec::new(), &mut Vec::new());
+    let mut build = TermBuild { env, message: Message::Term(&input), keys, values };
     read(&mut build, &mut Vec::new(), &input)
-}
-
-fn codec_of(chunk: &StreamResponse) -> Codec {
-    chunk.codec()
-}
-
-fn map_with<'a>(
-    env: Env<'a>,
-    entries: &[Entry],
-    codec: Codec,
-    is_final: Option<bool>,
-) -> Result<Term<'a>, ValueError> {
-    let mut keys = Vec::with_capacity(entries.len() + 1);
-    let mut values = Vec::with_capacity(entries.len() + 1);
-    let mut stack = Vec::new();
-    for entry in entries {
-        if is_final.is_some() && entry.key == b"is_final".as_slice() {
-            continue;
-        }
-        keys.push(text(env, &entry.key));
-        values.push(match codec {
-            Codec::Msgpack => {
-                let mut build = TermBuild { env, message: Message::Wire(&entry.value) };
-                let value = read(&mut build, &mut stack, &entry.value);
-                value.map_err(|error| error.at_key(String::from_utf8_lossy(&entry.key)))?
-            }
-            Codec::Json => bytes(env, &Message::Wire(&entry.value), &entry.value),
-        });
-    }
-    if let Some(is_final) = is_final {
-        keys.push(text(env, b"is_final"));
-        values.push(is_final.encode(env));
-    }
-    Term::map_from_term_arrays(env, &keys, &values).map_err(|_| twice())
 }
 
 fn twice() -> ValueError {
@@ -106,6 +157,9 @@ enum Message<'a, 'm> {
 struct TermBuild<'a, 'm> {
     env: Env<'a>,
     message: Message<'a, 'm>,
+    // Scratch space.
+    keys: &'m mut Vec<Term<'a>>,
+    values: &'m mut Vec<Term<'a>>,
 }
 
 impl<'a> Build for TermBuild<'a, '_> {
@@ -159,14 +213,18 @@ impl<'a> Build for TermBuild<'a, '_> {
 
     fn map(&mut self, stack: &mut Vec<Term<'a>>, from: usize) -> Result<Term<'a>, ValueError> {
         let pairs = stack.get(from..).unwrap_or_default();
-        let keys: Vec<_> = pairs.iter().copied().step_by(2).collect();
-        let values: Vec<_> = pairs.iter().copied().skip(1).step_by(2).collect();
+        self.keys.clear();
+        self.values.clear();
+        for pair in pairs.chunks_exact(2) {
+            self.keys.push(pair[0]);
+            self.values.push(pair[1]);
+        }
         stack.truncate(from);
-        if let ([key], [value]) = (&keys[..], &values[..])
+        if let ([key], [value]) = (&self.keys[..], &self.values[..])
             && let Some(array) = ndarray::tuple(self.env, *key, *value)
         {
             return Ok(array);
         }
-        Term::map_from_term_arrays(self.env, &keys, &values).map_err(|_| twice())
+        Term::map_from_term_arrays(self.env, self.keys, self.values).map_err(|_| twice())
     }
 }

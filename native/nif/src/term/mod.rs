@@ -8,7 +8,6 @@ mod share;
 mod write;
 
 pub(crate) use budget::{Budget, Stop};
-pub(crate) use build::chunk_map;
-pub(crate) use build::{result_map, text, unpack};
+pub(crate) use build::{Maps, text, unpack};
 pub(crate) use share::SHARE_FROM;
 pub(crate) use write::{entries, pack, text_entries};

@@ -39,12 +39,19 @@ pub struct Writer {
     /// What comes before the buffer: parts that were given away, and what stands before each.
     pieces: Vec<Bytes>,
     buffer: BytesMut,
+    /// The least that is allocated at once.
+    block: usize,
 }
 
 impl Writer {
     /// An empty buffer.
     pub fn new() -> Self {
         Writer::default()
+    }
+
+    /// An empty buffer for many values, which share its memory in blocks of so many bytes.
+    pub fn in_blocks(block: usize) -> Self {
+        Writer { block, ..Writer::default() }
     }
 
     /// Takes what has been written since the last call, in one piece.
@@ -221,7 +228,9 @@ impl Writer {
     // At once, with the header: else there would be two allocations where one will do.
     fn make_room(&mut self, data: &Given<'_>) {
         let copied = if data.len() < KEEP_FROM { data.len() } else { 0 };
-        self.buffer.reserve(copied + HEADER);
+        if self.buffer.capacity() - self.buffer.len() < copied + HEADER {
+            self.buffer.reserve(self.block.max(copied + HEADER));
+        }
     }
 
     fn given(&mut self, data: Given<'_>) {

@@ -24,6 +24,9 @@ pub use rope::Rope;
 /// Bytes before each message: whether it is compressed, which none of ours is, and its length.
 const PREFIX: usize = 5;
 
+/// Messages are gathered until so many bytes are there, or no more are ready.
+const BURST: usize = 32 * 1024;
+
 /// From this size on a value is a piece of its own. Below, a copy costs less than one more frame
 /// of HTTP/2.
 const PIECE_FROM: usize = 16 * 1024;

@@ -8,10 +8,7 @@ use prost::Message;
 use tonic::Status;
 use tonic::codegen::http::HeaderMap;
 
-use super::Rope;
-
-/// Messages are gathered until so many bytes are there, or no more are ready.
-const BURST: usize = 32 * 1024;
+use super::{BURST, Rope};
 
 /// Whose messages they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use bytes::buf::UninitSlice;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
-use super::{PIECE_FROM, PREFIX};
+use super::{BURST, PIECE_FROM, PREFIX};
 
 /// Encoded messages on their way out, in pieces: small values gathered, large ones as they are.
 #[derive(Debug, Default)]
@@ -42,11 +42,20 @@ impl Rope {
         let Ok(prefix) = u32::try_from(length) else {
             return false;
         };
-        self.tail.reserve(PREFIX + length.min(PIECE_FROM));
+        self.make_room(PREFIX + length.min(PIECE_FROM));
         self.put_u8(0);
         self.put_u32(prefix);
         message.encode_raw(self);
         true
+    }
+
+    // One message takes what it needs. Where more follow there is room for many: grown bit by bit, all
+    // would be copied again and again.
+    fn make_room(&mut self, needed: usize) {
+        if self.tail.capacity() - self.tail.len() < needed {
+            let many = if self.tail.is_empty() { 0 } else { BURST };
+            self.tail.reserve(needed.max(many));
+        }
     }
 
     /// Adds a message alone.

@@ -26,6 +26,9 @@ pub(crate) fn pack(value: &Bound<'_, PyAny>) -> Result<Bytes, ValueError> {
     Ok(writer.writer.take())
 }
 
+/// The values of a stream share memory in blocks of so many bytes.
+const BLOCK: usize = 16 * 1024;
+
 /// More different keys than a stream of records has; beyond that they are not kept.
 const MAX_KEYS: usize = 32;
 
@@ -33,6 +36,11 @@ impl DictWriter {
     /// `root` is what errors call the dict: `result`, `chunk`.
     pub(crate) fn new(codec: Codec, root: &'static str) -> Self {
         DictWriter { codec, root, writer: Writer::new(), keys: Vec::new() }
+    }
+
+    /// The same for many dicts.
+    pub(crate) fn for_many(codec: Codec, root: &'static str) -> Self {
+        DictWriter { writer: Writer::in_blocks(BLOCK), ..DictWriter::new(codec, root) }
     }
 
     /// The entries of a dict with string keys, and the bytes they take.
