@@ -9,6 +9,7 @@ from snakepit_bridge import command, stream
 
 __all__ = [
     "bench_blob",
+    "bench_clock",
     "bench_echo",
     "bench_nap",
     "bench_numbers",
@@ -22,6 +23,12 @@ __all__ = [
 def bench_echo(data: bytes) -> dict[str, bytes]:
     """Returns ``data``."""
     return {"data": data}
+
+
+@command
+def bench_clock(data: bytes) -> dict[str, int]:
+    """When it was entered: ``CLOCK_MONOTONIC`` in nanoseconds."""
+    return {"entered": time.clock_gettime_ns(time.CLOCK_MONOTONIC)}
 
 
 @stream
