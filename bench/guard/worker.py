@@ -35,8 +35,10 @@ def measure(prefixes: Sequence[str]) -> dict[str, Measured]:
     paths = {}
     for name, (profile, operations) in rounds.items():
         native, python = profile.of(_NATIVE), profile.of(*_PYTHON)
-        # It is stripped, so its calls of the allocator in it cannot be told from others.
-        counts = {"instructions": native.instructions / operations}
+        counts = {
+            "instructions": native.instructions / operations,
+            "allocations": native.allocations / operations,
+        }
         paths[f"worker/{name}"] = Measured(counts, profile, operations)
         counts = {"instructions": python.instructions / operations}
         paths[f"python/{name}"] = Measured(counts, profile, operations)

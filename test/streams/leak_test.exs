@@ -55,6 +55,24 @@ defmodule Snakepit.Streams.LeakTest do
     end
   end
 
+  test "what Python lends to the socket comes back when it was sent, and when it never will be" do
+    pool = start_pool()
+
+    uses = [
+      fn -> assert {_chunks, :ok} = collect(:callback, "lends", %{n: 200}, pool: pool) end,
+      fn -> assert {:ok, _lent} = Snakepit.execute("lend", %{}, pool: pool) end,
+      fn ->
+        halt = fn _chunk -> :halt end
+        assert :ok = Snakepit.execute_stream("lends", %{n: 1_000}, halt, pool: pool)
+      end
+    ]
+
+    for use <- uses do
+      use.()
+      assert Snakepit.execute("references", %{}, pool: pool) == {:ok, %{"more" => 0}}
+    end
+  end
+
   test "six streams cancelled at a full buffer leave a worker that streams" do
     # One more than it has threads, again and again.
     pool = start_pool(max_concurrent_streams: 5)

@@ -1,6 +1,6 @@
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
+use rustler::{Encoder, Env, NifResult, OwnedEnv, ResourceArc, Term};
 use snakepit_client::{CallError, Speaker};
 use snakepit_protocol::pb::ExecuteResponse;
 
@@ -15,6 +15,8 @@ use crate::term::Maps;
 pub(crate) struct Answer {
     pub(crate) names: CallNames,
     state: Mutex<State>,
+    /// Of the bell that has rung; freed with the handle, by the caller's scheduler.
+    spent: Mutex<Option<OwnedEnv>>,
 }
 
 enum State {
@@ -26,7 +28,7 @@ enum State {
 
 impl Answer {
     pub(crate) fn new(names: CallNames) -> Self {
-        Answer { names, state: Mutex::new(State::Awaited) }
+        Answer { names, state: Mutex::new(State::Awaited), spent: Mutex::new(None) }
     }
 
     /// It is here: its caller is told, unless the call was cancelled.
@@ -47,13 +49,20 @@ impl Answer {
     }
 
     fn set(&self, state: State, speaker: &Speaker<Bell>) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
-        speaker.say_last(Bell::ring);
+        *self.lock() = state;
+        speaker.say_last(|bell| {
+            let spent = bell.ring();
+            *self.spent.lock().unwrap_or_else(PoisonError::into_inner) = Some(spent);
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `None` when it is too much for one time slice and `bounded`; then it waits on.
     fn take(&self, bounded: bool) -> Option<State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         match &*state {
             State::Here(Ok(response))
                 if bounded && effort(&response.result, response.codec()) > SLICE =>

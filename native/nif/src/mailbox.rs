@@ -30,10 +30,13 @@ impl Bell {
         Bell { pid: env.pid(), message }
     }
 
-    pub(crate) fn ring(mut self) {
-        let Kept { env, term } = &mut self.message;
+    /// Returns the environment it was in, which is to be freed by a scheduler: by any other thread
+    /// it would have to be handed to the one it is from, which would be woken for it.
+    pub(crate) fn ring(self) -> OwnedEnv {
+        let Kept { mut env, term } = self.message;
         // Nobody hears it any more: then nobody waits.
         let _ = env.send_and_clear(&self.pid, |env| term.load(env));
+        env
     }
 }
 

@@ -43,10 +43,6 @@ mod worker;
 
 use pyo3::prelude::*;
 
-/// Of what a call costs here a quarter was the system's allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("version", env!("CARGO_PKG_VERSION"))?;

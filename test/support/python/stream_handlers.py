@@ -737,3 +737,31 @@ def hold(beacon: int):
     link = Beacon(beacon)
     link.tell("held")
     link.wait()
+
+
+# -- what is lent to the socket
+
+lent = b"\xff" * 100_000
+
+
+@stream
+def lends(n: int):
+    for _ in range(n):
+        yield {"data": lent}
+
+
+@command
+def lend():
+    return {"data": lent}
+
+
+@command
+def references():
+    """How many there are to what was lent, once they are as few as ever, or after five seconds."""
+    end = time.monotonic() + 5
+    while sys.getrefcount(lent) > unlent and time.monotonic() < end:
+        time.sleep(0.005)
+    return {"more": sys.getrefcount(lent) - unlent}
+
+
+unlent = sys.getrefcount(lent)

@@ -15,13 +15,16 @@ pub(crate) struct DictWriter {
     codec: Codec,
     root: &'static str,
     writer: Writer,
+    /// Large bytes stay where they are until they have been sent. Not where the value is wanted in one
+    /// piece, into which they are copied anyway.
+    lends: bool,
     /// Keys seen, by the identity of their string object, which is kept alive with them.
     keys: Vec<(Py<PyString>, Bytes)>,
 }
 
 /// One value by itself.
 pub(crate) fn pack(value: &Bound<'_, PyAny>) -> Result<Bytes, ValueError> {
-    let mut writer = DictWriter::new(Codec::Msgpack, "");
+    let mut writer = DictWriter { lends: false, ..DictWriter::new(Codec::Msgpack, "") };
     writer.value(value, 0)?;
     Ok(writer.writer.take())
 }
@@ -35,7 +38,7 @@ const MAX_KEYS: usize = 32;
 impl DictWriter {
     /// `root` is what errors call the dict: `result`, `chunk`.
     pub(crate) fn new(codec: Codec, root: &'static str) -> Self {
-        DictWriter { codec, root, writer: Writer::new(), keys: Vec::new() }
+        DictWriter { codec, root, writer: Writer::new(), lends: true, keys: Vec::new() }
     }
 
     /// The same for many dicts.
@@ -152,7 +155,11 @@ impl DictWriter {
 
     /// Not copied when large: nobody can change it.
     fn bytes(&mut self, bytes: &Bound<'_, PyBytes>) {
-        self.writer.binary_given(Given::new(bytes.as_bytes(), &|| lent::lend(bytes)));
+        if self.lends {
+            self.writer.binary_given(Given::new(bytes.as_bytes(), &|| lent::lend(bytes)));
+        } else {
+            self.writer.binary(bytes.as_bytes());
+        }
     }
 
     fn binary(&mut self, value: &Bound<'_, PyAny>) -> Result<(), ValueError> {
