@@ -5,7 +5,7 @@ defmodule Snakepit.Endpoint.StartTest do
   import Snakepit.Test.EndpointHelper, only: [start_endpoint: 1]
 
   alias Snakepit.Endpoint
-  alias Snakepit.Test.{AppEnv, Http, LogTap, StreamHelper}
+  alias Snakepit.Test.{AppEnv, Await, Http, LogTap, StreamHelper}
 
   @moduletag :capture_log
 
@@ -136,7 +136,8 @@ defmodule Snakepit.Endpoint.StartTest do
       log =
         capture_log(fn ->
           Process.exit(httpd, :kill)
-          _state = :sys.get_state(endpoint)
+          # The exit of another process comes when it comes.
+          Await.eventually(fn -> :sys.get_state(endpoint).httpd != httpd end)
         end)
 
       assert log =~ "The HTTP server of Snakepit.Endpoint has ended: :killed"

@@ -25,14 +25,14 @@ defmodule Snakepit.ExecuteTest do
 
   test "a result of any size is whole", %{pool: pool} do
     for n <- [0, 10, 200_000] do
-      assert {:ok, %{"rows" => rows}} = Snakepit.execute("rows", %{n: n}, pool: pool)
+      assert {:ok, %{"rows" => rows}} = Snakepit.execute("give_rows", %{n: n}, pool: pool)
       assert rows == Enum.to_list(0..(n - 1)//1)
     end
   end
 
   test "a result that Elixir has no form for is an error that says where", %{pool: pool} do
     assert {:error, %Error{kind: :encoding, message: message}} =
-             Snakepit.execute("clash", %{}, pool: pool)
+             Snakepit.execute("give_clash", %{}, pool: pool)
 
     assert message =~ "result.value"
     refute_received _anything

@@ -12,7 +12,7 @@ defmodule Snakepit.LargeValueMemoryTest do
 
   setup do
     pool = start_pool()
-    {:ok, _} = Snakepit.execute("take_bytes", %{data: <<255>>}, pool: pool)
+    {:ok, _} = Snakepit.execute("measure_bytes", %{data: <<255>>}, pool: pool)
     %{pool: pool, processes: [String.to_integer(System.pid()), os_pid(pool)]}
   end
 
@@ -42,7 +42,7 @@ defmodule Snakepit.LargeValueMemoryTest do
       data = :binary.copy(<<255>>, @size)
 
       assert {:ok, %{"size" => @size, "ends" => <<255, 255>>}} =
-               Snakepit.execute("take_bytes", %{data: data}, pool: pool)
+               Snakepit.execute("measure_bytes", %{data: data}, pool: pool)
     end
 
     assert peak(processes, taken) <= @most

@@ -73,7 +73,7 @@ def give_bytes(size: int):
 
 
 @command
-def take_bytes(data: bytes):
+def measure_bytes(data: bytes):
     """Looks at both ends only."""
     return {"size": len(data), "ends": data[:1] + data[-1:]}
 
@@ -84,12 +84,12 @@ def digests_of(values: list[bytes]):
 
 
 @command
-def rows(n: int):
+def give_rows(n: int):
     return {"rows": list(range(n))}
 
 
 @command
-def clash():
+def give_clash():
     return {"value": {"key": 1, b"key": 2}}
 
 
