@@ -103,6 +103,10 @@ fn number_in(answer: Answer) -> usize {
     number(&answer.unwrap().result)
 }
 
+fn limited_connection(peer: &Peer, max_message_size: usize) -> Connection {
+    Connection::new(&Options { max_message_size, ..peer.options() }).unwrap()
+}
+
 /// A response with so many bytes in it, cut into parts.
 fn parts(bytes: usize, size: usize) -> (ExecuteResponse, Vec<Bytes>) {
     let whole = response(vec![entry("data", (0..bytes).map(|n| n as u8).collect::<Vec<_>>())]);
@@ -314,8 +318,7 @@ fn an_answer_in_parts_that_is_no_answer_breaks_the_contract_for_its_call_alone()
 fn an_answer_above_the_limit_is_too_large_and_the_others_go_on() {
     frozen(async {
         let mut peer = Peer::start();
-        let options = Options { max_message_size: 100_000, ..peer.options() };
-        let connection = Connection::new(&options).unwrap();
+        let connection = limited_connection(&peer, 100_000);
         let (lane, _task) = open(&connection);
         let (_large, large_answer) = call(&lane, 1);
         let (_small, small_answer) = call(&lane, 2);
@@ -336,8 +339,7 @@ fn an_answer_above_the_limit_is_too_large_and_the_others_go_on() {
 fn an_answer_whose_first_part_tells_of_too_much_is_refused_at_once() {
     frozen(async {
         let mut peer = Peer::start();
-        let options = Options { max_message_size: 100_000, ..peer.options() };
-        let connection = Connection::new(&options).unwrap();
+        let connection = limited_connection(&peer, 100_000);
         let (lane, _task) = open(&connection);
         let (_large, large_answer) = call(&lane, 1);
         let (_fitting, fitting_answer) = call(&lane, 2);
@@ -361,8 +363,7 @@ fn an_answer_whose_first_part_tells_of_too_much_is_refused_at_once() {
 fn an_answer_in_one_piece_above_the_limit_does_not_break_the_lane() {
     frozen(async {
         let mut peer = Peer::start();
-        let options = Options { max_message_size: 50_000, ..peer.options() };
-        let connection = Connection::new(&options).unwrap();
+        let connection = limited_connection(&peer, 50_000);
         let (lane, _task) = open(&connection);
         let (_large, large_answer) = call(&lane, 1);
         let (_small, small_answer) = call(&lane, 2);
@@ -381,8 +382,7 @@ fn an_answer_in_one_piece_above_the_limit_does_not_break_the_lane() {
 fn a_request_above_the_limit_is_refused_and_the_others_go_on() {
     frozen(async {
         let mut peer = Peer::start();
-        let options = Options { max_message_size: 10_000, ..peer.options() };
-        let connection = Connection::new(&options).unwrap();
+        let connection = limited_connection(&peer, 10_000);
         let (lane, _task) = open(&connection);
         let (_small, answer) = call(&lane, 1);
         let mut other = Other::accept(&mut peer).await;

@@ -19,13 +19,13 @@ impl Carried {
     /// Puts the body in, if the response has one.
     pub fn unload(mut response: http::Response<Body>) -> http::Response<Body> {
         let carried = response.extensions_mut().remove::<Carried>();
-        match carried.and_then(|carried| carried.lock_take()) {
+        match carried.and_then(|carried| carried.take()) {
             Some(body) => response.map(|_| body),
             None => response,
         }
     }
 
-    fn lock_take(&self) -> Option<Body> {
+    fn take(&self) -> Option<Body> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
