@@ -4,6 +4,7 @@ use foldhash::HashMap;
 use pyo3::prelude::*;
 
 use crate::call::Head;
+use crate::pace::Pace;
 
 /// How a handler is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub(crate) struct Handler {
     pub(crate) entry: Py<PyAny>,
     /// `entry.invoke`, bound once.
     pub(crate) invoke: Py<PyAny>,
+    pub(crate) pace: Pace,
 }
 
 impl Handler {
@@ -120,6 +122,7 @@ impl Dispatcher {
             main_thread: entry.getattr("main_thread")?.extract()?,
             invoke: entry.getattr("invoke")?.unbind(),
             entry: entry.unbind(),
+            pace: Pace::default(),
         });
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(command.to_owned(), Arc::clone(&handler));

@@ -54,7 +54,7 @@ impl Opening {
 
 /// Starts a stream that has no input.
 pub(crate) fn server_stream(worker: &Arc<Worker>, opening: Opening) -> Chunks {
-    let outbox = Outbox::new(Credit::new(opening.window, opening.max_buffer));
+    let outbox = Outbox::new(Credit::new(opening.window, opening.max_buffer), &worker.leadership);
     let state = begin(worker, opening, &outbox, None);
     Outgoing::new(outbox, move || state.cancel())
 }
@@ -70,7 +70,7 @@ pub(crate) async fn exchange(
     };
     let opening = Opening::new(start);
     let keeps_credit = opening.window > 0;
-    let outbox = Outbox::new(Credit::new(opening.window, opening.max_buffer));
+    let outbox = Outbox::new(Credit::new(opening.window, opening.max_buffer), &worker.leadership);
     let inbox = Inbox::new(opening.window, opening.max_buffer, Arc::clone(&outbox));
     let state = begin(worker, opening, &outbox, Some(Arc::clone(&inbox)));
     let reading = tokio::spawn({
@@ -107,7 +107,8 @@ fn begin(
     let streaming =
         Streaming { state: Arc::clone(&state), args, shape, outbox: Arc::clone(outbox), inbox };
     let job = Queued { worker: Arc::clone(worker), streaming };
-    worker.submit(&state.head.command, Box::new(job));
+    let known = worker.dispatcher.known(&state.head.command);
+    worker.submit(known.is_some_and(|handler| handler.main_thread), Box::new(job));
     state
 }
 
@@ -120,6 +121,10 @@ struct Queued {
 impl Job for Queued {
     fn run(self: Box<Self>, py: Python<'_>, thread: u64) {
         streaming::run(py, thread, &self.worker, self.streaming);
+    }
+
+    fn is_brief(&self) -> bool {
+        false
     }
 
     fn refuse(self: Box<Self>, failure: Failure) {

@@ -4,11 +4,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use crate::calls::Calls;
 use crate::inject;
+use crate::leadership::Leadership;
 use crate::response::Failure;
 
 /// Calls that wait for a thread; beyond that the worker says that it is busy.
@@ -17,6 +18,9 @@ const MAX_QUEUE: usize = 4096;
 /// A thread that began its call so recently will likely be back for the next one before another
 /// thread could have been woken and given the GIL.
 const HOT: Duration = Duration::from_micros(100);
+
+/// Answers of brief calls wait so long for those of the next, to be sent together.
+const TOGETHER: Duration = Duration::from_micros(50);
 
 /// In place of the number of a thread: one that was woken or started, and has not begun its call.
 const ON_ITS_WAY: usize = usize::MAX;
@@ -29,6 +33,9 @@ pub(crate) trait Job: Send {
     /// Does it. `thread` is Python's ident of the thread it runs on.
     fn run(self: Box<Self>, py: Python<'_>, thread: u64);
 
+    /// Whether it will be done before another thread could have been woken.
+    fn is_brief(&self) -> bool;
+
     /// It will not be done.
     fn refuse(self: Box<Self>, failure: Failure);
 }
@@ -40,13 +47,15 @@ pub(crate) trait Job: Send {
 /// for each cancelled call that has not given its thread back. Under the GIL only one of them runs
 /// at a time: waking one per call would have them fight for it, so a burst of short calls is left
 /// to the thread that is at it, or on its way, and only what that one does not get to within a
-/// millisecond goes to another.
+/// millisecond goes to another. One of those without a call leads; see [`Leadership`].
 pub(crate) struct Handlers {
     capacity: usize,
     calls: Arc<Calls>,
-    runtime: Handle,
+    leadership: Arc<Leadership>,
     state: Mutex<State>,
     wake: Condvar,
+    /// Wakes the one that leads.
+    called: Notify,
     ended: Condvar,
 }
 
@@ -57,6 +66,8 @@ struct State {
     threads: usize,
     /// Of those, the ones that wait for a job or have not looked for one yet.
     idle: usize,
+    /// The one that leads meanwhile.
+    leader: Option<usize>,
     /// Threads that live, be it only to their end.
     alive: usize,
     /// The last number that was given to a thread.
@@ -76,9 +87,14 @@ impl std::fmt::Debug for Handlers {
 
 impl Handlers {
     /// Up to `capacity` threads of their own. With 0 only threads that call [`run`](Self::run).
-    pub(crate) fn new(capacity: usize, calls: Arc<Calls>, runtime: Handle) -> Arc<Self> {
-        let (state, wake, ended) = (Mutex::default(), Condvar::new(), Condvar::new());
-        Arc::new(Handlers { capacity, calls, runtime, state, wake, ended })
+    pub(crate) fn new(
+        capacity: usize,
+        calls: Arc<Calls>,
+        leadership: Arc<Leadership>,
+    ) -> Arc<Self> {
+        let (state, called) = (Mutex::default(), Notify::new());
+        let (wake, ended) = (Condvar::new(), Condvar::new());
+        Arc::new(Handlers { capacity, calls, leadership, state, wake, called, ended })
     }
 
     /// Queues a job, or gives it back when the queue is full.
@@ -89,6 +105,13 @@ impl Handlers {
             return Err(job);
         }
         state.queue.push_back(job);
+        if let Some(leader) = state.leader {
+            // It is the one that submits.
+            self.called.notify_one();
+            if state.queue.len() == 1 {
+                state.hot = Some((leader, Instant::now()));
+            }
+        }
         let soon_back = state.hot.is_some_and(|(_, since)| since.elapsed() < HOT);
         if !soon_back {
             self.engage(&mut state);
@@ -96,14 +119,17 @@ impl Handlers {
         } else if !state.rechecking {
             state.rechecking = true;
             let handlers = Arc::clone(self);
-            self.runtime.spawn(async move { handlers.recheck().await });
+            self.leadership.handle().spawn(async move { handlers.recheck().await });
         }
         Ok(())
     }
 
     /// Wakes or starts a thread for what waits.
     fn engage(self: &Arc<Self>, state: &mut State) {
-        if state.idle > 0 {
+        if state.leader.is_some() {
+            self.called.notify_one();
+        }
+        if state.idle > usize::from(state.leader.is_some()) {
             self.wake.notify_one();
         }
         // One that was woken is idle until it runs: it is good for one job, not for two.
@@ -165,9 +191,10 @@ impl Handlers {
     }
 
     /// Runs jobs on the current thread until [`stop`](Self::stop).
-    pub(crate) fn run(&self, py: Python<'_>, number: usize) {
+    pub(crate) fn run(self: &Arc<Self>, py: Python<'_>, number: usize) {
         let ident = inject::current_thread(py);
-        while let Some(job) = self.next(py, number) {
+        let mut unsent_since = Instant::now();
+        while let Some(job) = self.next(py, number, &mut unsent_since) {
             // A failure of ours on one call must not cost the thread: the call's own guards answer.
             if std::panic::catch_unwind(AssertUnwindSafe(|| job.run(py, ident))).is_err() {
                 error!("the worker failed on a call; the panic stands on standard error");
@@ -175,29 +202,67 @@ impl Handlers {
         }
     }
 
-    fn next(&self, py: Python<'_>, number: usize) -> Option<Box<dyn Job>> {
-        if let Some(job) = self.lock().take(number) {
+    fn next(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        number: usize,
+        unsent_since: &mut Instant,
+    ) -> Option<Box<dyn Job>> {
+        let waiting = self.take(&mut self.lock(), number);
+        if let Some(job) = waiting {
+            if !job.is_brief() || unsent_since.elapsed() > TOGETHER {
+                self.leadership.catch_up();
+                self.leadership.leave(job.is_brief());
+                *unsent_since = Instant::now();
+            }
             return Some(job);
         }
-        py.detach(|| {
-            let mut state = self.lock();
-            loop {
-                if let Some(job) = state.take(number) {
-                    return Some(job);
-                }
-                if state.stopping || (self.capacity > 0 && state.threads > self.limit()) {
-                    // Not needed any more, now that a cancelled call has given its thread back.
-                    state.threads = state.threads.saturating_sub(1);
-                    return None;
-                }
-                if state.hot.is_some_and(|(hot, _)| hot == number) {
-                    state.hot = None;
-                }
-                state.idle += 1;
-                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
+        let job = py.detach(|| self.wait(number));
+        self.leadership.leave(job.as_ref().is_some_and(|job| job.is_brief()));
+        *unsent_since = Instant::now();
+        job
+    }
+
+    /// Waits for a job. None when the thread is to end.
+    fn wait(self: &Arc<Self>, number: usize) -> Option<Box<dyn Job>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = self.take(&mut state, number) {
+                return Some(job);
             }
-        })
+            if state.stopping || (self.capacity > 0 && state.threads > self.limit()) {
+                // Not needed any more, now that a cancelled call has given its thread back.
+                state.threads = state.threads.saturating_sub(1);
+                return None;
+            }
+            if state.hot.is_some_and(|(hot, _)| hot == number) {
+                state.hot = None;
+            }
+            state.idle += 1;
+            if self.capacity > 0 && state.leader.is_none() {
+                state.leader = Some(number);
+                drop(state);
+                self.leadership.lead(self.called.notified());
+                state = self.lock();
+                state.leader = None;
+            } else {
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.idle -= 1;
+        }
+    }
+
+    fn take(self: &Arc<Self>, state: &mut State, number: usize) -> Option<Box<dyn Job>> {
+        let job = state.queue.pop_front()?;
+        if job.is_brief() {
+            state.hot = Some((number, Instant::now()));
+        } else {
+            state.hot = None;
+            if !state.queue.is_empty() {
+                self.engage(state);
+            }
+        }
+        Some(job)
     }
 
     /// Ends the threads, each after the call it is at. What waits does not run.
@@ -208,6 +273,7 @@ impl Handlers {
         let waiting = std::mem::take(&mut state.queue);
         drop(state);
         self.wake.notify_all();
+        self.called.notify_one();
         drop(waiting);
     }
 
@@ -222,13 +288,5 @@ impl Handlers {
     // Nobody waits for the GIL under the lock, so it may be taken with the GIL held.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn take(&mut self, number: usize) -> Option<Box<dyn Job>> {
-        let job = self.queue.pop_front()?;
-        self.hot = Some((number, Instant::now()));
-        Some(job)
     }
 }

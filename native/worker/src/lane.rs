@@ -40,7 +40,7 @@ pub(crate) fn serve(worker: &Arc<Worker>, mut requests: Streaming<LaneRequest>) 
     let (parts, parts_out) = mpsc::channel(PARTS_WAITING);
     let lane = Arc::new(Lane {
         worker: Arc::clone(worker),
-        replies: Outbox::new(Credit::new(0, 0)),
+        replies: Outbox::new(Credit::new(0, 0), &worker.leadership),
         parts,
         running: Mutex::default(),
     });
@@ -104,7 +104,7 @@ impl Lane {
             return;
         }
         let lane = Arc::clone(self);
-        self.worker.runtime.spawn(async move {
+        self.worker.leadership.handle().spawn(async move {
             lane.send_parts(id, &call, response).await;
             lane.running().remove(&id);
         });

@@ -6,6 +6,8 @@ use std::task::{Context, Poll, Waker};
 use snakepit_protocol::Credit;
 use tonic::Status;
 
+use crate::leadership::Leadership;
+
 /// Waits here before HTTP/2 takes it: at most so many messages ...
 const MAX_MESSAGES: usize = 64;
 /// ... and so many bytes, or one message.
@@ -18,6 +20,7 @@ const MAX_BYTES: usize = 256 * 1024;
 /// GIL instead of one chunk at a time.
 #[derive(Debug)]
 pub(crate) struct Outbox<T> {
+    leadership: Arc<Leadership>,
     state: Mutex<State<T>>,
     room: Condvar,
 }
@@ -63,7 +66,7 @@ impl<T> State<T> {
 
 impl<T> Outbox<T> {
     /// `credit` is what the peer has granted.
-    pub(crate) fn new(credit: Credit) -> Arc<Self> {
+    pub(crate) fn new(credit: Credit, leadership: &Arc<Leadership>) -> Arc<Self> {
         let state = State {
             messages: VecDeque::new(),
             bytes: 0,
@@ -74,7 +77,8 @@ impl<T> Outbox<T> {
             reader: None,
             on_room: None,
         };
-        Arc::new(Outbox { state: Mutex::new(state), room: Condvar::new() })
+        let leadership = Arc::clone(leadership);
+        Arc::new(Outbox { leadership, state: Mutex::new(state), room: Condvar::new() })
     }
 
     /// Whether there is room. It only grows until the next [`put`](Self::put): a stream has one
@@ -91,13 +95,13 @@ impl<T> Outbox<T> {
     pub(crate) fn put(&self, chunk: T, bytes: usize) -> bool {
         let mut state = self.lock();
         state.credit.spend(bytes);
-        Self::push(state, chunk, bytes)
+        self.push(state, chunk, bytes)
     }
 
     /// Takes a message that needs no credit and no room, because there are few of its kind.
     /// Returns false when the peer has gone.
     pub(crate) fn put_aside(&self, message: T) -> bool {
-        Self::push(self.lock(), message, 0)
+        self.push(self.lock(), message, 0)
     }
 
     /// The peer is done with `chunks` more.
@@ -107,7 +111,7 @@ impl<T> Outbox<T> {
         self.tell_producer(state);
     }
 
-    fn push(mut state: MutexGuard<'_, State<T>>, message: T, bytes: usize) -> bool {
+    fn push(&self, mut state: MutexGuard<'_, State<T>>, message: T, bytes: usize) -> bool {
         if state.gone {
             return false;
         }
@@ -116,7 +120,7 @@ impl<T> Outbox<T> {
         let reader = state.reader.take();
         drop(state);
         if let Some(reader) = reader {
-            reader.wake();
+            self.leadership.wake(reader);
         }
         true
     }
@@ -150,7 +154,7 @@ impl<T> Outbox<T> {
         let reader = state.reader.take();
         drop(state);
         if let Some(reader) = reader {
-            reader.wake();
+            self.leadership.wake(reader);
         }
     }
 

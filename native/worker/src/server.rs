@@ -2,8 +2,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use snakepit_protocol::pb::FILE_DESCRIPTOR_SET;
 use snakepit_protocol::pb::snakepit_bridge_server::SnakepitBridgeServer;
-use snakepit_protocol::{FRAME_SIZE, MAX_WINDOW, MESSAGE_OVERHEAD};
+use snakepit_protocol::{FRAME_SIZE, MAX_WINDOW, MESSAGE_OVERHEAD, Socket};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -28,6 +28,7 @@ use crate::dispatcher::Dispatcher;
 use crate::edge::Edge;
 use crate::errands::Errands;
 use crate::handlers::Handlers;
+use crate::leadership::Leadership;
 use crate::service::Bridge;
 use crate::worker::Worker;
 use crate::{control, inject, process};
@@ -77,7 +78,8 @@ pub(crate) fn serve(
     let config: Config = config.extract()?;
     inject::prepare(py)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let handle = runtime.handle().clone();
+    let leadership = Arc::new(Leadership::new(runtime));
+    let handle = leadership.handle().clone();
     let (listener, address, terminate) = {
         let _context = handle.enter();
         let (listener, address) = listen(&config)?;
@@ -91,10 +93,10 @@ pub(crate) fn serve(
     let version = py.version_info();
     let worker = Arc::new(Worker {
         dispatcher: Dispatcher::new(dispatcher)?,
-        handlers: Handlers::new(config.capacity, Arc::clone(&calls), handle.clone()),
-        main_thread: Handlers::new(0, Arc::clone(&calls), handle.clone()),
+        handlers: Handlers::new(config.capacity, Arc::clone(&calls), Arc::clone(&leadership)),
+        main_thread: Handlers::new(0, Arc::clone(&calls), Arc::clone(&leadership)),
         calls,
-        runtime: handle,
+        leadership,
         max_message_size: config.max_message_size,
         started: Instant::now(),
         python_version: format!("{}.{}.{}", version.major, version.minor, version.patch),
@@ -112,12 +114,20 @@ pub(crate) fn serve(
     let orphaned = Arc::new(AtomicBool::new(false));
     watch_parent(&worker, &orphaned);
     let drain = Duration::from_millis(config.shutdown_timeout_ms);
-    let served = Arc::clone(&worker);
+    let serving = handle.spawn(run(Arc::clone(&worker), listener, terminate, config.token, drain));
+    let (sender, served) = mpsc::sync_channel(1);
+    handle.spawn({
+        let worker = Arc::clone(&worker);
+        async move {
+            let _ = sender.send(serving.await);
+            worker.stop();
+            worker.leadership.finish();
+        }
+    });
+    let leadership = Arc::clone(&worker.leadership);
     let io = std::thread::Builder::new().name("snakepit-io".to_owned()).spawn(move || {
-        let result = runtime.block_on(run(&served, listener, terminate, config.token, drain));
-        served.stop();
-        runtime.shutdown_background();
-        result
+        leadership.stand_by();
+        leadership.shut_down();
     })?;
     let ready = format!(
         "{{\"event\":\"ready\",\"os_pid\":{},\"address\":{}}}",
@@ -131,7 +141,10 @@ pub(crate) fn serve(
     }
 
     worker.main_thread.run(py, 0);
-    let (result, all_ended) = py.detach(|| (io.join(), worker.handlers.join(LAST_HANDLERS)));
+    let all_ended = py.detach(|| {
+        let ended = io.join();
+        worker.handlers.join(LAST_HANDLERS) && ended.is_ok()
+    });
     worker.dispatcher.stop(py)?;
     if orphaned.load(Ordering::Acquire) {
         process::end_group();
@@ -141,9 +154,9 @@ pub(crate) fn serve(
         py.run(c"import sys; sys.stdout.flush(); sys.stderr.flush()", None, None)?;
         std::process::exit(0);
     }
-    match result {
-        Ok(result) => result.map_err(|error| PyOSError::new_err(error.to_string())),
-        Err(_) => Err(PyOSError::new_err("the server thread failed")),
+    match served.try_recv() {
+        Ok(Ok(result)) => result.map_err(|error| PyOSError::new_err(error.to_string())),
+        _ => Err(PyOSError::new_err("the server failed")),
     }
 }
 
@@ -171,7 +184,7 @@ fn at_path(address: &str, error: &io::Error) -> PyErr {
 
 /// Serves until SIGTERM or, without a parent, Ctrl-C, then lets running calls finish for as long as `drain`.
 async fn run(
-    worker: &Arc<Worker>,
+    worker: Arc<Worker>,
     listener: Listener,
     mut terminate: Signal,
     token: Option<String>,
@@ -182,7 +195,7 @@ async fn run(
         process::to_parent().is_none().then(|| signal(SignalKind::interrupt())).transpose()?;
     // The limit is on values, checked where they are encoded; the framing comes on top.
     let limit = worker.max_message_size.saturating_add(MESSAGE_OVERHEAD);
-    let bridge = SnakepitBridgeServer::new(Bridge::new(Arc::clone(worker)))
+    let bridge = SnakepitBridgeServer::new(Bridge::new(Arc::clone(&worker)))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
     let (health_reporter, health) = tonic_health::server::health_reporter();
@@ -217,6 +230,7 @@ async fn run(
         match listener {
             Listener::Unix(listener) => {
                 let own = UnixListenerStream::new(listener).filter(is_own);
+                let own = own.map(|stream| stream.and_then(Socket::new));
                 router.serve_with_incoming_shutdown(own, finished).await
             }
             Listener::Tcp(listener) => {

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use pyo3::prelude::*;
 use snakepit_protocol::pb::{Entry, ExecuteResponse};
@@ -18,8 +19,10 @@ pub(crate) type Reply = Box<dyn FnOnce(ExecuteResponse) + Send>;
 
 /// Queues a unary call; `reply` is called once, or dropped when the call is cancelled before.
 pub(crate) fn start(worker: &Arc<Worker>, state: &Arc<OpenCall>, args: Vec<Entry>, reply: Reply) {
-    let call = Unary { worker: Arc::clone(worker), state: Arc::clone(state), args, reply };
-    worker.submit(&state.head.command, Box::new(call));
+    let known = worker.dispatcher.known(&state.head.command);
+    let on_main_thread = known.as_ref().is_some_and(|handler| handler.main_thread);
+    let call = Unary { worker: Arc::clone(worker), state: Arc::clone(state), args, reply, known };
+    worker.submit(on_main_thread, Box::new(call));
 }
 
 /// A call that waits for a thread.
@@ -28,12 +31,21 @@ struct Unary {
     state: Arc<OpenCall>,
     args: Vec<Entry>,
     reply: Reply,
+    known: Option<Arc<Handler>>,
 }
 
 impl Job for Unary {
     fn run(self: Box<Self>, py: Python<'_>, thread: u64) {
-        let Unary { worker, state, args, reply } = *self;
-        run(py, thread, &worker, state, args, reply);
+        let begun = Instant::now();
+        let Unary { worker, state, args, reply, known } = *self;
+        run(py, thread, &worker, state, args, reply, known.as_ref());
+        if let Some(handler) = known {
+            handler.pace.note(begun.elapsed());
+        }
+    }
+
+    fn is_brief(&self) -> bool {
+        self.known.as_ref().is_some_and(|handler| handler.pace.is_brief())
     }
 
     fn refuse(self: Box<Self>, failure: Failure) {
@@ -49,8 +61,9 @@ fn run(
     state: Arc<OpenCall>,
     args: Vec<Entry>,
     reply: Reply,
+    known: Option<&Arc<Handler>>,
 ) {
-    let handler = match prepare(py, worker, &state) {
+    let handler = match prepare(py, worker, &state, known) {
         Ok(handler) => handler,
         Err(failure) => return answer(py, worker, &state, Err(failure), reply),
     };
@@ -64,9 +77,17 @@ fn run(
     answer(py, worker, &state, result, reply);
 }
 
-fn prepare(py: Python<'_>, worker: &Worker, state: &CallState) -> Result<Arc<Handler>, Failure> {
+fn prepare(
+    py: Python<'_>,
+    worker: &Worker,
+    state: &CallState,
+    known: Option<&Arc<Handler>>,
+) -> Result<Arc<Handler>, Failure> {
     let command = &state.head.command;
-    let handler = worker.dispatcher.find(py, command)?;
+    let handler = match known {
+        Some(handler) => Arc::clone(handler),
+        None => worker.dispatcher.find(py, command)?,
+    };
     match handler.kind {
         Kind::Command => Ok(handler),
         kind => Err(Failure::Kind(format!(

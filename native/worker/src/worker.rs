@@ -2,12 +2,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::calls::Calls;
 use crate::dispatcher::Dispatcher;
 use crate::handlers::{Handlers, Job};
+use crate::leadership::Leadership;
 use crate::response::Failure;
 
 /// What every part of the worker shares.
@@ -18,7 +18,7 @@ pub(crate) struct Worker {
     /// Threads for sync handlers, and the main thread for those that need it.
     pub(crate) handlers: Arc<Handlers>,
     pub(crate) main_thread: Arc<Handlers>,
-    pub(crate) runtime: Handle,
+    pub(crate) leadership: Arc<Leadership>,
     pub(crate) max_message_size: usize,
     pub(crate) started: Instant,
     pub(crate) python_version: String,
@@ -36,15 +36,12 @@ impl Worker {
         self.main_thread.stop();
     }
 
-    /// Queues what runs `command`.
-    pub(crate) fn submit(&self, command: &str, job: Box<dyn Job>) {
+    /// Queues a job.
+    pub(crate) fn submit(&self, on_main_thread: bool, job: Box<dyn Job>) {
         if self.draining.load(Ordering::Acquire) {
             return job.refuse(Failure::Refused("draining", "the worker is stopping"));
         }
-        let queue = match self.dispatcher.known(command) {
-            Some(handler) if handler.main_thread => &self.main_thread,
-            _ => &self.handlers,
-        };
+        let queue = if on_main_thread { &self.main_thread } else { &self.handlers };
         if let Err(job) = queue.submit(job) {
             let text = "too many calls wait for a thread of this worker";
             job.refuse(Failure::Refused("busy", text));
