@@ -7,6 +7,8 @@ use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
+use crate::connector::ToSocket;
+use crate::driver::Driver;
 use crate::peer::Peer;
 use crate::rpc::Rpcs;
 use crate::{CallError, Lane};
@@ -46,15 +48,18 @@ pub struct Connection {
     lost: Arc<AtomicBool>,
     closed: Arc<Closer>,
     peer: Arc<Peer>,
+    driver: Arc<Driver>,
 }
 
 impl Connection {
     /// Checks the options and prepares the channel; nothing is sent yet. Has to be called within
     /// a tokio runtime, which then carries the channel.
     pub fn new(options: &Options) -> Result<Self, CallError> {
+        let driver = Driver::new();
         let endpoint = Endpoint::from_shared(options.target.clone())
             .map_err(|error| CallError::Unavailable(format!("{}: {error}", options.target)))?
             .connect_timeout(options.connect_timeout)
+            .executor(driver.executor())
             .tcp_nodelay(true)
             // HTTP/2 guards against strangers by counting what a cancelled stream still brings, and
             // ends the connection, with every call on it, at a thousand. Our peer is our own worker.
@@ -69,8 +74,13 @@ impl Connection {
             .map(|token| format!("Bearer {token}").parse())
             .transpose()
             .map_err(|_| CallError::Unavailable("the token is not printable ASCII".to_owned()))?;
+        let channel = match options.target.strip_prefix("unix:") {
+            Some(path) => endpoint.connect_with_connector_lazy(ToSocket(path.into())),
+            None => endpoint.connect_lazy(),
+        };
+        tokio::spawn(Arc::clone(&driver).run());
         Ok(Connection {
-            channel: endpoint.connect_lazy(),
+            channel,
             authorization,
             max_message_size: options.max_message_size,
             lane: Arc::default(),
@@ -78,13 +88,14 @@ impl Connection {
             lost: Arc::default(),
             closed: Arc::new(Closer::new(false)),
             peer: Arc::new(Peer::new(options.worker_id.clone())),
+            driver,
         })
     }
 
     /// Opens the lane if it is not open yet, and returns the future that carries it. The future
     /// is to be spawned; it ends with the connection.
     pub fn open_lane(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let lane = Arc::new(Lane::new(self.max_message_size, Arc::downgrade(&self.closed)));
+        let lane = Arc::new(Lane::new(self));
         self.lane.set(Arc::clone(&lane)).ok()?;
         Some(lane.run(self))
     }
@@ -137,6 +148,19 @@ impl Connection {
         self.closed.send_replace(true);
     }
 
+    /// What says that the connection is in use.
+    pub(crate) fn closer(&self) -> &Arc<Closer> {
+        &self.closed
+    }
+
+    pub(crate) fn driver(&self) -> &Arc<Driver> {
+        &self.driver
+    }
+
+    pub(crate) fn max_message_size(&self) -> usize {
+        self.max_message_size
+    }
+
     pub(crate) fn closed(&self) -> watch::Receiver<bool> {
         self.closed.subscribe()
     }
@@ -146,6 +170,7 @@ impl Connection {
         &self,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
+        let _traffic = self.driver.traffic();
         let mut closed = self.closed();
         if *closed.borrow() {
             return Err(CallError::not_sent());

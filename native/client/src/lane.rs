@@ -1,9 +1,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use foldhash::{HashMap, HashSet};
@@ -12,9 +14,11 @@ use snakepit_protocol::pb::{
     ExecuteResponse, LaneCancel, LanePart, LaneReply, LaneRequest, lane_reply, lane_request,
 };
 use snakepit_protocol::{LANE_MESSAGE_LIMIT, MESSAGE_OVERHEAD};
+use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 
 use crate::connection::Closer;
+use crate::driver::Driver;
 use crate::rpc::Method;
 use crate::unary::accept;
 use crate::{CallError, Connection, Request};
@@ -22,6 +26,15 @@ use crate::{CallError, Connection, Request};
 /// So many calls may be on a lane at once, sent or not. Far above any worker's capacity: it
 /// bounds memory, not concurrency.
 const MAX_CALLS: usize = 16_384;
+
+/// So many requests are sent together at the latest.
+const TOGETHER: usize = 8;
+
+/// Requests of at most so many bytes are sent by their callers, others by the runtime.
+const INLINE: usize = 64 * 1024;
+
+/// Nobody is expected for longer than that. The runtime's clock adds up to a millisecond.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Bytes that an id takes in a message.
 const MAX_ID_SIZE: usize = 11;
@@ -34,9 +47,16 @@ type OnReply = Box<dyn FnOnce(Result<ExecuteResponse, CallError>) + Send>;
 /// until HTTP/2 takes them; one reader hands the replies to whoever waits for them. When the lane
 /// breaks, every call on it gets [`CallError::WorkerExited`], or [`CallError::Unavailable`] if it was
 /// not sent yet.
+///
+/// Many callers at once share system calls and wake-ups, which cost more than all else: answers that
+/// came together are taken soon after each other, and those who take them often call again. So a
+/// request waits for callers that are expected, and the last of them sends what has gathered.
 pub struct Lane {
     max_message_size: usize,
     connection: Weak<Closer>,
+    driver: Weak<Driver>,
+    /// Callers that were told of their answer and have not taken it yet.
+    expected: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -45,11 +65,15 @@ struct State {
     next_id: u64,
     waiting: HashMap<u64, Waiting>,
     outbox: VecDeque<Box<LaneRequest>>,
+    /// Bytes of the requests that were put into the outbox since it was empty.
+    gathered: usize,
     writer: Option<Waker>,
 }
 
 struct Waiting {
     on_reply: OnReply,
+    /// Whoever is told takes the answer later.
+    takes: bool,
     parts: BytesMut,
     /// The lane ends with the last handle of its connection, but not before its calls.
     _connection: Arc<Closer>,
@@ -63,6 +87,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Its caller has taken the answer, see [`Lane::call_and_take`].
+    pub fn taken(&self) {
+        self.lane.taken();
+    }
+
     /// Stops the call: its answer goes nowhere, and the worker is told.
     pub fn cancel(&self) {
         self.lane.cancel(self.id);
@@ -80,15 +109,22 @@ impl fmt::Debug for Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(max_message_size: usize, connection: Weak<Closer>) -> Self {
+    pub(crate) fn new(connection: &Connection) -> Self {
         let state = State {
             open: true,
             next_id: 1,
             waiting: HashMap::default(),
             outbox: VecDeque::new(),
+            gathered: 0,
             writer: None,
         };
-        Lane { max_message_size, connection, state: Mutex::new(state) }
+        Lane {
+            max_message_size: connection.max_message_size(),
+            connection: Arc::downgrade(connection.closer()),
+            driver: Arc::downgrade(connection.driver()),
+            expected: AtomicUsize::new(0),
+            state: Mutex::new(state),
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -107,10 +143,30 @@ impl Lane {
         request: Request,
         on_reply: impl FnOnce(Result<ExecuteResponse, CallError>) + Send + 'static,
     ) -> Result<Ticket, CallError> {
+        self.put(request, false, Box::new(on_reply))
+    }
+
+    /// The same for a caller that is only told by `on_reply`. When it has taken its answer it says so
+    /// by [`Ticket::taken`].
+    pub fn call_and_take(
+        self: &Arc<Self>,
+        request: Request,
+        on_reply: impl FnOnce(Result<ExecuteResponse, CallError>) + Send + 'static,
+    ) -> Result<Ticket, CallError> {
+        self.put(request, true, Box::new(on_reply))
+    }
+
+    fn put(
+        self: &Arc<Self>,
+        request: Request,
+        takes: bool,
+        on_reply: OnReply,
+    ) -> Result<Ticket, CallError> {
         let mut message = Box::new(request.into_lane_request(0));
         // What cannot be sent would break the lane, and with it every other call.
         let limit = self.max_message_size.saturating_add(MESSAGE_OVERHEAD);
-        if message.encoded_len() + MAX_ID_SIZE > limit {
+        let size = message.encoded_len() + MAX_ID_SIZE;
+        if size > limit {
             return Err(CallError::TooLarge(format!("a request of over {limit} bytes")));
         }
         let connection = self.connection.upgrade().ok_or_else(CallError::not_sent)?;
@@ -124,11 +180,40 @@ impl Lane {
         let id = state.next_id;
         state.next_id += 1;
         message.id = id;
-        let (on_reply, parts) = (Box::new(on_reply), BytesMut::new());
-        state.waiting.insert(id, Waiting { on_reply, parts, _connection: connection });
+        let parts = BytesMut::new();
+        state.waiting.insert(id, Waiting { on_reply, takes, parts, _connection: connection });
+        state.gathered = if state.outbox.is_empty() { size } else { state.gathered + size };
         state.outbox.push_back(message);
-        wake(state);
+        if self.expected.load(Ordering::SeqCst) == 0 || state.outbox.len() >= TOGETHER {
+            self.send(state);
+        }
         Ok(Ticket { lane: Arc::clone(self), id })
+    }
+
+    /// Sends what has gathered, here if it is little.
+    fn send(&self, state: MutexGuard<'_, State>) {
+        match self.driver.upgrade() {
+            Some(driver) if state.gathered <= INLINE => driver.wake_inline(|| wake(state)),
+            _ => wake(state),
+        }
+    }
+
+    fn taken(&self) {
+        let one_less = |expected: usize| expected.checked_sub(1);
+        let before = self.expected.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        // Who puts a request and still expects this caller holds the lock until it is seen here.
+        if before == Ok(1) {
+            let state = self.lock();
+            if !state.outbox.is_empty() {
+                self.send(state);
+            }
+        }
+    }
+
+    /// Who has not come yet is not expected any more: it may be held up, or gone.
+    fn lose_patience(&self) {
+        self.expected.store(0, Ordering::SeqCst);
+        wake(self.lock());
     }
 
     fn cancel(&self, id: u64) {
@@ -166,10 +251,24 @@ impl Lane {
             let _closing = closing;
             let carried = async {
                 let mut replies = rpcs.begin(Method::Lane, outgoing, None).await?;
-                while let Some(reply) = replies.message().await? {
-                    self.deliver(reply);
+                let (mut patience, mut waits) = (pin!(sleep(PATIENCE)), false);
+                loop {
+                    tokio::select! {
+                        biased;
+                        reply = replies.message() => match reply? {
+                            Some(reply) => self.deliver(reply),
+                            None => return Ok::<_, Status>(()),
+                        },
+                        () = &mut patience, if waits => {
+                            waits = false;
+                            self.lose_patience();
+                        }
+                    }
+                    if !waits && self.expected.load(Ordering::SeqCst) > 0 {
+                        waits = true;
+                        patience.as_mut().reset(Instant::now() + PATIENCE);
+                    }
                 }
-                Ok::<_, Status>(())
             };
             tokio::select! {
                 biased;
@@ -195,6 +294,9 @@ impl Lane {
         // No entry: the call was cancelled while its reply was on the way.
         let waiting = self.lock().waiting.remove(&id);
         if let Some(waiting) = waiting {
+            if waiting.takes {
+                self.expected.fetch_add(1, Ordering::SeqCst);
+            }
             answer(waiting.on_reply, result);
         }
     }

@@ -11,7 +11,9 @@
 //! - [`CallError`]: every way a call can fail. No type of tonic goes further than this crate.
 
 mod connection;
+mod connector;
 mod downlink;
+mod driver;
 mod error;
 mod health;
 mod lane;

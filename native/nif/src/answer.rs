@@ -90,17 +90,20 @@ fn answer_large<'a>(env: Env<'a>, handle: ResourceArc<Handle>) -> NifResult<Term
 fn answered<'a>(env: Env<'a>, handle: &Handle, bounded: bool) -> NifResult<Term<'a>> {
     let answer = handle.answer().ok_or(rustler::Error::BadArg)?;
     let names = &answer.names;
-    let reason = match answer.take(bounded) {
-        None => return Ok(atoms::yield_().encode(env)),
-        Some(State::Here(Ok(response))) => {
+    let Some(state) = answer.take(bounded) else {
+        return Ok(atoms::yield_().encode(env));
+    };
+    handle.taken();
+    let reason = match state {
+        State::Here(Ok(response)) => {
             match Maps::new(env).result(&response.result, response.codec()) {
                 Ok(result) => return Ok(mailbox::tagged(env, atoms::ok(), result)),
                 Err(error) => reason::undecodable(env, names, &error, "result"),
             }
         }
-        Some(State::Here(Err(error))) => reason::encode(env, &error, names, Shape::Unary),
-        Some(State::Failed) => reason::internal(env, names),
-        Some(State::Awaited) => return Err(rustler::Error::BadArg),
+        State::Here(Err(error)) => reason::encode(env, &error, names, Shape::Unary),
+        State::Failed => reason::internal(env, names),
+        State::Awaited => return Err(rustler::Error::BadArg),
     };
     Ok(mailbox::error(env, reason))
 }

@@ -69,7 +69,7 @@ fn submit(
         && let Some(lane) = connection.lane()
     {
         let on_reply = move |result| answer.comes(result, &speaker);
-        return lane.call(request, on_reply).map(Way::Lane);
+        return lane.call_and_take(request, on_reply).map(Way::Lane);
     }
     let runtime = runtime::handle().ok_or(CallError::Busy)?;
     let connection = connection.clone();

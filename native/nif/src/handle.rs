@@ -55,6 +55,13 @@ impl Handle {
         }
     }
 
+    /// The caller has taken its answer.
+    pub(crate) fn taken(&self) {
+        if let Handle::Call { way: Way::Lane(ticket), .. } = self {
+            ticket.taken();
+        }
+    }
+
     /// What waits for the caller of a stream, if it takes the chunks itself.
     pub(crate) fn reading(&self) -> Option<&Reading> {
         match self {

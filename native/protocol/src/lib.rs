@@ -4,7 +4,7 @@
 //! - [`Credit`]: how far one side of a stream may run ahead of the other;
 //! - [`value`]: MessagePack values, written from and built into whatever each side holds
 //!   (Erlang terms in the NIF, Python objects in the worker);
-//! - [`wire`]: messages as HTTP/2 carries them.
+//! - [`wire`]: messages as HTTP/2 carries them, and [`Socket`], which carries HTTP/2.
 
 /// Messages and stubs generated from `proto/snakepit.proto` by `snakepit_codegen`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
@@ -20,11 +20,13 @@ pub mod pb {
 
 mod credit;
 mod entry;
+mod socket;
 pub mod value;
 pub mod wire;
 
 pub use credit::{Credit, ENTRY_OVERHEAD, chunk_size};
 pub use entry::Entry;
+pub use socket::Socket;
 
 /// A reply larger than this does not travel on the lane in one piece, and a request not at all:
 /// it would hold up the small ones behind it.
