@@ -1,10 +1,15 @@
 defmodule Snakepit.Metrics.Store do
   @moduledoc false
-  # Where metrics are counted: one table, written by whoever has something to count. Rows are
+  # Where metrics are counted: two tables, written by whoever has something to count. In the
+  # first, rows are counters, and commands that have a label of their own:
   #
-  #   {{name, labels}, number}     a counter
-  #   {{name, labels}, counters}   a histogram: the sum in nanoseconds, then one number for each
-  #                                bucket, then one for each outcome a call can have
+  #   {{name, labels}, number}
+  #   {{:command, pool, command}, nil}
+  #
+  # In the second they are histograms, which are found for every call and made once:
+  #
+  #   {{name, labels}, counters}   the sum in nanoseconds, then one number for each bucket, then one
+  #                                for each outcome a call can have
   #
   # Labels are the values of the metric's labels, in order. What a user names, a command, is among
   # them only so many times.
@@ -20,6 +25,7 @@ defmodule Snakepit.Metrics.Store do
   @buckets length(@bounds_us) + 1
   @size 1 + @buckets + length(@outcomes)
 
+  @histograms Module.concat(__MODULE__, Histograms)
   @most_commands 200
   @rest "(other)"
   @unknown "(unknown)"
@@ -36,8 +42,9 @@ defmodule Snakepit.Metrics.Store do
 
   @impl true
   def init(_options) do
-    options = [:named_table, :public, read_concurrency: true, write_concurrency: :auto]
-    {:ok, :ets.new(__MODULE__, options)}
+    options = [:named_table, :public, read_concurrency: true]
+    :ets.new(@histograms, options)
+    {:ok, :ets.new(__MODULE__, [{:write_concurrency, :auto} | options])}
   end
 
   @spec count(atom(), labels(), integer()) :: :ok
@@ -66,7 +73,7 @@ defmodule Snakepit.Metrics.Store do
   @spec observe_command(atom(), atom(), String.t(), integer(), atom()) :: :ok
   def observe_command(name, pool, command, duration, outcome) do
     # Most often it has been there before.
-    case :ets.lookup_element(__MODULE__, {name, {pool, command}}, 2, nil) do
+    case :ets.lookup_element(@histograms, {name, {pool, command}}, 2, nil) do
       nil -> observe(name, {pool, command_label(pool, command, outcome)}, duration, outcome)
       counters -> add(counters, duration, outcome)
     end
@@ -83,10 +90,10 @@ defmodule Snakepit.Metrics.Store do
   end
 
   defp counters(key) do
-    with nil <- :ets.lookup_element(__MODULE__, key, 2, nil) do
+    with nil <- :ets.lookup_element(@histograms, key, 2, nil) do
       # Who comes second uses what is there.
-      :ets.insert_new(__MODULE__, {key, :counters.new(@size, [:write_concurrency])})
-      :ets.lookup_element(__MODULE__, key, 2)
+      :ets.insert_new(@histograms, {key, :counters.new(@size, [:write_concurrency])})
+      :ets.lookup_element(@histograms, key, 2)
     end
   end
 
@@ -125,7 +132,7 @@ defmodule Snakepit.Metrics.Store do
   """
   @spec counter(atom()) :: [{labels(), integer()}]
   def counter(name) do
-    for {labels, number} <- rows(name), do: {labels, number}
+    for {labels, number} <- rows(__MODULE__, name), do: {labels, number}
   end
 
   @doc """
@@ -134,7 +141,7 @@ defmodule Snakepit.Metrics.Store do
   """
   @spec histogram(atom()) :: [{labels(), histogram()}]
   def histogram(name) do
-    for {labels, counters} <- rows(name) do
+    for {labels, counters} <- rows(@histograms, name) do
       numbers = for index <- 1..@size, do: :counters.get(counters, index)
       [sum | numbers] = numbers
       {buckets, outcomes} = Enum.split(numbers, @buckets)
@@ -149,8 +156,8 @@ defmodule Snakepit.Metrics.Store do
   @spec bounds() :: [float()]
   def bounds, do: for(us <- @bounds_us, do: us / 1_000_000)
 
-  defp rows(name) do
-    __MODULE__ |> :ets.select([{{{name, :"$1"}, :"$2"}, [], [{{:"$1", :"$2"}}]}]) |> Enum.sort()
+  defp rows(table, name) do
+    table |> :ets.select([{{{name, :"$1"}, :"$2"}, [], [{{:"$1", :"$2"}}]}]) |> Enum.sort()
   rescue
     ArgumentError -> []
   end

@@ -9,6 +9,9 @@ defmodule Snakepit.Pool.Slots do
   #
   # The second array has counters, and per worker its state and a hint of its load. The
   # hint only says where to look first; the slots alone decide.
+  #
+  # What every call writes shares no cache line (64 bytes, 8 words) with anything else: callers on
+  # other schedulers would wait for it.
 
   @enforce_keys [:slots, :meta, :size, :capacity]
   defstruct [:slots, :meta, :size, :capacity]
@@ -33,8 +36,11 @@ defmodule Snakepit.Pool.Slots do
     rejected: 5,
     restarts: 6
   ]
-  @head 6
-  @per_worker 4
+  @line 8
+  @head 2 * @line
+  # State and limit, which every call reads; load and requests, which it writes.
+  @per_worker 4 * @line
+  @written 2 * @line
   @states [starting: 0, ready: 1, failing: 2, vacant: 3, leaving: 4, draining: 5]
   @ready @states[:ready]
   @leaving @states[:leaving]
@@ -43,7 +49,7 @@ defmodule Snakepit.Pool.Slots do
   @spec new(pos_integer(), pos_integer()) :: t()
   def new(size, capacity) do
     %__MODULE__{
-      slots: :atomics.new(size * capacity, signed: false),
+      slots: :atomics.new(size * capacity * @line, signed: false),
       meta: :atomics.new(@head + size * @per_worker, signed: true),
       size: size,
       capacity: capacity
@@ -81,7 +87,7 @@ defmodule Snakepit.Pool.Slots do
   @spec release(t(), slot()) :: :ok
   def release(%__MODULE__{} = slots, slot) do
     :atomics.sub(slots.meta, load_at(worker(slots, slot)), 1)
-    :atomics.put(slots.slots, slot, 0)
+    :atomics.put(slots.slots, slot_at(slot), 0)
   end
 
   @doc """
@@ -89,7 +95,7 @@ defmodule Snakepit.Pool.Slots do
   """
   @spec release(t(), slot(), token()) :: boolean()
   def release(%__MODULE__{} = slots, slot, token) do
-    freed = :atomics.compare_exchange(slots.slots, slot, token, 0) == :ok
+    freed = :atomics.compare_exchange(slots.slots, slot_at(slot), token, 0) == :ok
     if freed, do: :atomics.sub(slots.meta, load_at(worker(slots, slot)), 1)
     freed
   end
@@ -105,7 +111,7 @@ defmodule Snakepit.Pool.Slots do
 
     Enum.each(reaped, on_slot)
     workers = reaped |> Enum.map(&worker(slots, &1)) |> Enum.uniq()
-    Enum.each(reaped, &:atomics.compare_exchange(slots.slots, &1, token, 0))
+    Enum.each(reaped, &:atomics.compare_exchange(slots.slots, slot_at(&1), token, 0))
 
     # The caller may have died between taking the slot and counting it.
     Enum.each(workers, &:atomics.put(slots.meta, load_at(&1), in_flight(slots, &1)))
@@ -118,7 +124,7 @@ defmodule Snakepit.Pool.Slots do
   @spec in_flight(t(), worker()) :: non_neg_integer()
   def in_flight(%__MODULE__{} = slots, worker) do
     first = worker * slots.capacity + 1
-    Enum.count(first..(first + slots.capacity - 1), &(:atomics.get(slots.slots, &1) != 0))
+    count_busy(slots, first..(first + slots.capacity - 1))
   end
 
   @doc """
@@ -128,15 +134,17 @@ defmodule Snakepit.Pool.Slots do
   def load(%__MODULE__{meta: meta}, worker), do: :atomics.get(meta, load_at(worker))
 
   @spec held?(t(), slot(), token()) :: boolean()
-  def held?(%__MODULE__{slots: slots}, slot, token), do: :atomics.get(slots, slot) == token
+  def held?(%__MODULE__{slots: slots}, slot, token),
+    do: :atomics.get(slots, slot_at(slot)) == token
 
   @spec busy(t()) :: non_neg_integer()
-  def busy(%__MODULE__{} = slots) do
-    Enum.count(1..(slots.size * slots.capacity), &(:atomics.get(slots.slots, &1) != 0))
-  end
+  def busy(%__MODULE__{} = slots), do: count_busy(slots, 1..(slots.size * slots.capacity))
+
+  defp count_busy(slots, range),
+    do: Enum.count(range, &(:atomics.get(slots.slots, slot_at(&1)) != 0))
 
   @spec requests(t(), worker()) :: non_neg_integer()
-  def requests(%__MODULE__{meta: meta}, worker), do: :atomics.get(meta, load_at(worker) + 1)
+  def requests(%__MODULE__{meta: meta}, worker), do: :atomics.get(meta, requests_at(worker))
 
   @spec add_waiting(t(), integer()) :: :ok
   def add_waiting(%__MODULE__{meta: meta}, n), do: :atomics.add(meta, @waiting, n)
@@ -194,11 +202,10 @@ defmodule Snakepit.Pool.Slots do
 
   defp least_loaded(meta, worker, size, left, skip, best, best_load) do
     next = if worker + 1 == size, do: 0, else: worker + 1
-    state_at = state_at(worker)
 
-    if :atomics.get(meta, state_at) == @ready and not :lists.member(worker, skip) do
+    if :atomics.get(meta, state_at(worker)) == @ready and not :lists.member(worker, skip) do
       # A number is smaller than an atom, so the first one found beats nil.
-      case :atomics.get(meta, state_at + 1) do
+      case :atomics.get(meta, load_at(worker)) do
         load when load <= 0 -> worker
         load when load < best_load -> least_loaded(meta, next, size, left - 1, skip, worker, load)
         _more -> least_loaded(meta, next, size, left - 1, skip, best, best_load)
@@ -220,29 +227,28 @@ defmodule Snakepit.Pool.Slots do
     end
   end
 
-  defp claim_worker(%{capacity: capacity, meta: meta} = slots, worker, token) do
-    load = :atomics.get(meta, load_at(worker))
-    offset = if load > 0, do: rem(load, capacity), else: 0
-    probe(slots.slots, meta, worker, worker * capacity + 1, offset, capacity, capacity, token)
-  end
+  # A caller begins with the slot it likely had before, which nobody else begins with.
+  defp claim_worker(%{capacity: capacity} = slots, worker, token),
+    do: probe(slots, worker, worker * capacity + 1, rem(token, capacity), capacity, token)
 
-  defp probe(_slots, _meta, _worker, _first, _offset, _capacity, 0, _token), do: :full
+  defp probe(_slots, _worker, _first, _offset, 0, _token), do: :full
 
-  defp probe(slots, meta, worker, first, offset, capacity, left, token) do
-    case :atomics.compare_exchange(slots, first + offset, 0, token) do
+  defp probe(%{meta: meta} = slots, worker, first, offset, left, token) do
+    case :atomics.compare_exchange(slots.slots, slot_at(first + offset), 0, token) do
       :ok ->
         :atomics.add(meta, load_at(worker), 1)
-        :atomics.add(meta, load_at(worker) + 1, 1)
+        :atomics.add(meta, requests_at(worker), 1)
         {:ok, first + offset}
 
       _taken ->
-        offset = if offset + 1 == capacity, do: 0, else: offset + 1
-        probe(slots, meta, worker, first, offset, capacity, left - 1, token)
+        offset = if offset + 1 == slots.capacity, do: 0, else: offset + 1
+        probe(slots, worker, first, offset, left - 1, token)
     end
   end
 
-  # Per worker: state, load, requests, limit of requests.
+  defp slot_at(slot), do: (slot - 1) * @line + 1
   defp state_at(worker), do: @head + worker * @per_worker + 1
-  defp load_at(worker), do: @head + worker * @per_worker + 2
-  defp limit_at(worker), do: @head + worker * @per_worker + 4
+  defp limit_at(worker), do: state_at(worker) + 1
+  defp load_at(worker), do: state_at(worker) + @written
+  defp requests_at(worker), do: load_at(worker) + 1
 end
