@@ -42,6 +42,14 @@ defmodule Snakepit.Streams.BidiStreamTest do
     end
   end
 
+  # Until more waits for a busy process than the chunk it has sent itself.
+  defp await_mail(pid) do
+    case Process.info(pid, :message_queue_len) do
+      {:message_queue_len, n} when n < 2 -> await_mail(pid)
+      _some -> :ok
+    end
+  end
+
   for suffix <- ["", "_async"] do
     handler = if suffix == "", do: "a sync handler", else: "an async handler"
     @suffix suffix
@@ -156,6 +164,44 @@ defmodule Snakepit.Streams.BidiStreamTest do
 
       assert_raise ArgumentError, "no row", fn ->
         run("doubled" <> @suffix, %{}, input, pool: pool)
+      end
+
+      assert List.starts_with?([0, 2, 4], Enum.map(received(), & &1["n"]))
+      assert_no_stray_messages()
+    end
+
+    test "#{handler} does not answer a failed input to a caller that looks late", %{pool: pool} do
+      caller = self()
+
+      # Chunks wait when it fails, and the answer to it waits behind them.
+      input =
+        Stream.map(0..3, fn
+          1 ->
+            send(caller, {:next, self()})
+            receive do: (:go_on -> %{n: 1})
+
+          3 ->
+            await_mail(caller)
+            send(caller, :fails)
+            raise ArgumentError, "no row"
+
+          n ->
+            %{n: n}
+        end)
+
+      look_late = fn
+        %{"n" => 0} ->
+          assert_receive {:next, feeder}, 5_000
+          send(feeder, :go_on)
+          assert_receive :fails, 5_000
+          {:ok, _} = Snakepit.execute_client_stream("gathered", %{}, [], pool: pool)
+
+        _later ->
+          :ok
+      end
+
+      assert_raise ArgumentError, "no row", fn ->
+        run("doubled" <> @suffix, %{}, input, [pool: pool], look_late)
       end
 
       assert List.starts_with?([0, 2, 4], Enum.map(received(), & &1["n"]))

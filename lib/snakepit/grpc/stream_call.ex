@@ -202,7 +202,20 @@ defmodule Snakepit.GRPC.StreamCall do
 
   defp consume_some(ref, [], stream, callback), do: consume_all(ref, stream, callback)
 
-  defp consume_some(ref, [chunk | rest], stream, callback) do
+  # It may be the answer to an input that failed. Of that we were told before Python was.
+  defp consume_some(ref, [%{"error" => _, "is_final" => true} = last], stream, callback) do
+    receive do
+      {^ref, {:input, {:invalid, _error} = failure}} -> {:input, failure}
+      {^ref, {:input, {:raised, _, _, _} = failure}} -> {:input, failure}
+    after
+      0 -> consume_one(ref, last, [], stream, callback)
+    end
+  end
+
+  defp consume_some(ref, [chunk | rest], stream, callback),
+    do: consume_one(ref, chunk, rest, stream, callback)
+
+  defp consume_one(ref, chunk, rest, stream, callback) do
     cond do
       expired?(stream) -> {:error, :worker_timeout}
       callback.(chunk) == :halt -> :ok
