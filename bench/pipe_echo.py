@@ -1,8 +1,8 @@
 """Echoes MessagePack through a pipe, with nothing around it: the floor under a call.
 
-``pipe_echo.py frames`` reads and writes single values, each after its length in four bytes, which
-is the least that can be done for one caller. ``pipe_echo.py blocks`` reads what there is, unpacks
-all values of it and answers them with one write, which is the fastest for many callers.
+``pipe_echo.py frames`` reads and answers one value after the other, each after its length in four
+bytes. ``pipe_echo.py blocks`` reads what there is, unpacks all values of it and answers them with
+one write, which is the fastest for many callers.
 """
 
 from __future__ import annotations
@@ -19,16 +19,11 @@ LENGTH = 4
 
 
 def echo_frames() -> None:
-    """Answers one frame with one frame; expects the next only when it has."""
+    """Answers each frame with one frame."""
     pack = msgpack.Packer().pack
-    while True:
-        block = os.read(0, BLOCK)
-        if not block:
-            return
-        size = int.from_bytes(block[:LENGTH], "big")
-        while len(block) < LENGTH + size:
-            block += os.read(0, BLOCK)
-        answer = pack(msgpack.unpackb(block[LENGTH:]))
+    read = sys.stdin.buffer.read
+    while length := read(LENGTH):
+        answer = pack(msgpack.unpackb(read(int.from_bytes(length, "big"))))
         write(len(answer).to_bytes(LENGTH, "big") + answer)
 
 

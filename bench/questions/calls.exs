@@ -49,7 +49,10 @@ defmodule Bench.Questions.Calls do
         [
           Asks.snakepit(ask, context),
           row(:pipe, "floor: one process that owns a pipe", fn ->
-            Pipe.many_callers(ask, 2 * count)
+            Pipe.many_callers(ask, 2 * count, :frames)
+          end),
+          row(:pipe_blocks, "floor: the same, in blocks", fn ->
+            Pipe.many_callers(ask, 2 * count, :blocks)
           end),
           Asks.lane(ask, context, 2 * count),
           Asks.rust(ask, context, "bare Rust client, an RPC for each call")

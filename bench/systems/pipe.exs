@@ -37,6 +37,7 @@ defmodule Bench.Pipe do
       {:noreply, %{state | id: id + 1, callers: Map.put(callers, id, from)}}
     end
 
+    # A block of frames, or one frame without its length.
     @impl true
     def handle_info({port, {:data, block}}, %{port: port} = state) do
       {callers, rest} = answer(state.rest <> block, state.callers)
@@ -95,12 +96,14 @@ defmodule Bench.Pipe do
   end
 
   @doc """
-  Callers that come together, at a process that owns the port.
+  Callers that come together, at a process that owns the port. Their calls travel as `:frames`, each
+  read and answered by itself, or as `:blocks` of as many as there are.
   """
-  @spec many_callers(map(), pos_integer()) :: map()
-  def many_callers(ask, count) do
+  @spec many_callers(map(), pos_integer(), :frames | :blocks) :: map()
+  def many_callers(ask, count, way) do
     data = :binary.copy(<<0xFF>>, ask.size)
-    {:ok, owner} = Owner.start_link(fn -> open("blocks", []) end)
+    options = if way == :frames, do: [packet: 4], else: []
+    {:ok, owner} = Owner.start_link(fn -> open(to_string(way), options) end)
     call = fn -> %{"data" => ^data} = Owner.call(owner, data) end
     {latencies, elapsed} = Clock.together(ask.callers, count, @warm_up, call)
     GenServer.stop(owner)
