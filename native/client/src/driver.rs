@@ -2,7 +2,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::future::{CatchUnwind, FutureExt};
@@ -86,8 +86,16 @@ impl Driver {
     pub(crate) fn run(self: Arc<Self>) -> impl Future<Output = ()> + Send {
         std::future::poll_fn(move |context| {
             self.signal.task.register(context.waker());
-            // Whoever polls on the way does it for microseconds.
-            self.drive(self.lock())
+            loop {
+                if let Some(carried) = self.try_lock() {
+                    return self.drive(carried);
+                }
+                // Whoever polls on the way sees that there is more, unless it is done but for the lock.
+                if self.signal.state.fetch_or(WOKEN, Ordering::AcqRel) & HELD != 0 {
+                    return Poll::Pending;
+                }
+                std::hint::spin_loop();
+            }
         })
     }
 
@@ -95,7 +103,7 @@ impl Driver {
     /// else waits to be carried.
     pub(crate) fn wake_inline(&self, wake: impl FnOnce()) {
         let quiet = self.traffic.load(Ordering::Relaxed) == 0;
-        let Some(carried) = self.carried.try_lock().ok().filter(|_| quiet) else {
+        let Some(carried) = quiet.then(|| self.try_lock()).flatten() else {
             return wake();
         };
         self.signal.state.fetch_or(HELD, Ordering::AcqRel);
@@ -132,8 +140,14 @@ impl Driver {
         Poll::Pending
     }
 
-    fn lock(&self) -> MutexGuard<'_, FuturesUnordered<CatchUnwind<AssertUnwindSafe<Carried>>>> {
-        self.carried.lock().unwrap_or_else(PoisonError::into_inner)
+    fn try_lock(
+        &self,
+    ) -> Option<MutexGuard<'_, FuturesUnordered<CatchUnwind<AssertUnwindSafe<Carried>>>>> {
+        match self.carried.try_lock() {
+            Ok(carried) => Some(carried),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn begun(&self) -> MutexGuard<'_, Vec<Carried>> {
