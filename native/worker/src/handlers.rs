@@ -217,8 +217,12 @@ impl Handlers {
             }
             return Some(job);
         }
-        let job = py.detach(|| self.wait(number));
-        self.leadership.leave(job.as_ref().is_some_and(|job| job.is_brief()));
+        let job = py.detach(|| {
+            let job = self.wait(number);
+            // Before it waits for the GIL: whoever holds that may never give it back.
+            self.leadership.leave(job.as_ref().is_some_and(|job| job.is_brief()));
+            job
+        });
         *unsent_since = Instant::now();
         job
     }

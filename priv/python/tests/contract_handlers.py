@@ -22,10 +22,16 @@ _release = threading.Event()
 
 def tell(message: str) -> None:
     """Sends a message to the test."""
-    path = os.environ.get("SNAKEPIT_TEST_BEACON")
-    if path:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as beacon:
-            beacon.sendto(message.encode(), path)
+    if "SNAKEPIT_TEST_BEACON" in os.environ:
+        with beacon() as test:
+            test.send(message.encode())
+
+
+def beacon() -> socket.socket:
+    """A socket that leads to the test."""
+    test = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    test.connect(os.environ["SNAKEPIT_TEST_BEACON"])
+    return test
 
 
 @on_stop
