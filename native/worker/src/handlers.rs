@@ -3,6 +3,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::unistd::{Pid, getpid};
 use pyo3::prelude::*;
 use tokio::sync::Notify;
 use tracing::{error, warn};
@@ -10,6 +11,7 @@ use tracing::{error, warn};
 use crate::calls::Calls;
 use crate::inject;
 use crate::leadership::Leadership;
+use crate::process;
 use crate::response::Failure;
 
 /// Calls that wait for a thread; beyond that the worker says that it is busy.
@@ -50,6 +52,8 @@ pub(crate) trait Job: Send {
 /// millisecond goes to another. One of those without a call leads; see [`Leadership`].
 pub(crate) struct Handlers {
     capacity: usize,
+    /// The process whose sockets and queue these are.
+    owner: Pid,
     calls: Arc<Calls>,
     leadership: Arc<Leadership>,
     state: Mutex<State>,
@@ -94,7 +98,16 @@ impl Handlers {
     ) -> Arc<Self> {
         let (state, called) = (Mutex::default(), Notify::new());
         let (wake, ended) = (Condvar::new(), Condvar::new());
-        Arc::new(Handlers { capacity, calls, leadership, state, wake, called, ended })
+        Arc::new(Handlers {
+            capacity,
+            owner: getpid(),
+            calls,
+            leadership,
+            state,
+            wake,
+            called,
+            ended,
+        })
     }
 
     /// Queues a job, or gives it back when the queue is full.
@@ -198,6 +211,10 @@ impl Handlers {
             // A failure of ours on one call must not cost the thread: the call's own guards answer.
             if std::panic::catch_unwind(AssertUnwindSafe(|| job.run(py, ident))).is_err() {
                 error!("the worker failed on a call; the panic stands on standard error");
+            }
+            if getpid() != self.owner {
+                // A child that the handler has forked, and that came back from it.
+                process::end_group();
             }
         }
     }

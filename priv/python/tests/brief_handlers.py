@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import time
 from typing import Any
@@ -13,7 +14,7 @@ from snakepit_bridge import command
 
 
 @command
-def gate(fifo: str = "", spin: bool = False) -> Any:
+def gate(fifo: str = "", spin: bool = False, fork: bool = False) -> Any:
     """Is back at once, unless it is told where to wait: then when the test has written there."""
     if fifo:
         tell("waiting")
@@ -27,6 +28,8 @@ def gate(fifo: str = "", spin: bool = False) -> Any:
         except BaseException as exc:
             tell(type(exc).__name__)
             raise
+    if fork:
+        return os.fork()
     return fifo
 
 

@@ -12,7 +12,7 @@ from queue import Queue
 import pytest
 from grpc_client import GrpcClient
 from support import LIMIT
-from workers import Worker, failure, ready
+from workers import Worker, alive, failure, ready
 
 from snakepit_bridge.grpc import snakepit_pb2 as pb
 
@@ -246,3 +246,12 @@ def test_a_worker_that_is_told_to_stop_waits_no_longer_than_it_may(start, beacon
     beacon.expect("on_stop")
     assert client.worker.status() == 0
     del call
+
+
+def test_a_child_that_it_forks_serves_nobody(client):
+    child = client.call("gate", {"fork": True})["result"]
+    for _ in range(MANY):
+        assert client.call("gate") == {"result": ""}
+    deadline = time.monotonic() + LIMIT
+    while alive(child):
+        assert time.monotonic() < deadline
