@@ -71,7 +71,10 @@ impl Leadership {
 
     /// A handler thread leads until `called`; then nobody does. Whoever leads meanwhile goes first.
     pub(crate) fn lead(&self, called: impl Future<Output = ()>) {
-        let mut state = self.lock();
+        self.take_over(self.lock(), called);
+    }
+
+    fn take_over(&self, mut state: MutexGuard<'_, State>, called: impl Future<Output = ()>) {
         let relieved = state.leader == Leader::Io;
         state.turn += 1;
         let own = Leader::Handler(state.turn);
@@ -91,10 +94,8 @@ impl Leadership {
     /// Does what is due on the sockets, if nobody leads and something is known to be.
     pub(crate) fn catch_up(&self) {
         let state = self.lock();
-        let due = state.leader == Leader::Nobody && !state.deferred.is_empty();
-        drop(state);
-        if due {
-            self.lead(tokio::task::yield_now());
+        if state.leader == Leader::Nobody && !state.deferred.is_empty() {
+            self.take_over(state, tokio::task::yield_now());
         }
     }
 
