@@ -33,6 +33,11 @@ def gate(fifo: str = "", spin: bool = False, fork: bool = False) -> Any:
     return fifo
 
 
+@command(main_thread=True)
+def gate_on_main_thread(fifo: str = "") -> Any:
+    return gate(fifo)
+
+
 @command
 def long(fifo: str, then_hold: str = "") -> str:
     """Never known as brief. May hold the interpreter at its end."""

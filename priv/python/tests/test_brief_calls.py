@@ -19,7 +19,7 @@ from snakepit_bridge.grpc import snakepit_pb2 as pb
 pytest.importorskip("snakepit_bridge._native")
 
 #: After so many calls a handler is known as brief, even if the first took long.
-MANY = 200
+MANY = 100
 
 
 class Lane:
@@ -62,7 +62,7 @@ class Lane:
 
 @pytest.fixture
 def start(beacon, tmp_path):
-    """Starts a worker, which knows `gate` as brief: its client."""
+    """Starts a worker, which knows both gates as brief: its client."""
     clients = []
 
     def start(*arguments):
@@ -78,6 +78,7 @@ def start(beacon, tmp_path):
         clients.append(client)
         for _ in range(MANY):
             client.call("gate")
+            client.call("gate_on_main_thread")
         return client
 
     yield start
@@ -103,9 +104,10 @@ def second_fifo(tmp_path):
     return tmp_path / "second"
 
 
-def test_other_calls_of_the_lane_are_served_while_it_blocks(client, beacon, fifo):
+@pytest.mark.parametrize("command", ["gate", "gate_on_main_thread"])
+def test_other_calls_of_the_lane_are_served_while_it_blocks(client, beacon, fifo, command):
     lane = Lane(client)
-    lane.call(1, "gate", fifo=str(fifo))
+    lane.call(1, command, fifo=str(fifo))
     beacon.expect("waiting")
     for id in range(2, 10):
         lane.call(id, "gate")
@@ -148,7 +150,7 @@ def test_with_one_thread_its_cancellation_makes_room_for_another(start, beacon, 
         assert lane.reply() == (id, "")
 
 
-@pytest.mark.parametrize("command", ["gate", "long"])
+@pytest.mark.parametrize("command", ["gate", "gate_on_main_thread", "long"])
 @pytest.mark.parametrize("capacity", ["1", "4"])
 def test_an_answer_is_sent_before_a_call_that_blocks_in_the_same_burst(
     start, beacon, fifo, command, capacity
@@ -163,7 +165,7 @@ def test_an_answer_is_sent_before_a_call_that_blocks_in_the_same_burst(
     lane.flush()
     client.worker.signal(signal.SIGCONT)
     assert lane.reply() == (2, "")
-    beacon.expect({"gate": "waiting"}.get(command, command))
+    beacon.expect("long" if command == "long" else "waiting")
     fifo.write_text("now")
     assert lane.reply() == (3, "now")
 
