@@ -24,8 +24,10 @@ pub struct Socket {
     stream: net::UnixStream,
     /// The same socket. A pipe's, because those are watched for one thing alone.
     reading: Receiver,
-    /// The same socket, while it is watched.
+    /// The same socket, while it is watched for room.
     writing: Option<Sender>,
+    /// The same socket, while it is not. Made with it: a descriptor may not be had when one is needed.
+    spare: Option<OwnedFd>,
     /// Writes since the last that had to wait.
     easy: u32,
 }
@@ -35,7 +37,8 @@ impl Socket {
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         let stream = stream.into_std()?;
         let reading = Receiver::from_owned_fd_unchecked(again(&stream)?)?;
-        Ok(Socket { stream, reading, writing: None, easy: 0 })
+        let spare = Some(again(&stream)?);
+        Ok(Socket { stream, reading, writing: None, spare, easy: 0 })
     }
 
     fn poll_write_by(
@@ -44,21 +47,26 @@ impl Socket {
         unwatched: impl FnOnce(&mut &net::UnixStream) -> io::Result<usize>,
         watched: impl FnOnce(Pin<&mut Sender>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if self.writing.is_none() {
+        if let Some(spare) = self.spare.take() {
             match unwatched(&mut &self.stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.writing = Some(Sender::from_owned_fd_unchecked(again(&self.stream)?)?);
+                    self.writing = Some(Sender::from_owned_fd_unchecked(spare)?);
                 }
-                written => return Poll::Ready(written),
+                written => {
+                    self.spare = Some(spare);
+                    return Poll::Ready(written);
+                }
             }
         }
-        let Some(writing) = &mut self.writing else {
+        let Some(mut writing) = self.writing.take() else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
-        let written = watched(Pin::new(writing), context);
+        let written = watched(Pin::new(&mut writing), context);
         self.easy = if written.is_ready() { self.easy + 1 } else { 0 };
         if self.easy > EASY {
-            (self.writing, self.easy) = (None, 0);
+            (self.spare, self.easy) = (Some(writing.into_nonblocking_fd()?), 0);
+        } else {
+            self.writing = Some(writing);
         }
         written
     }
