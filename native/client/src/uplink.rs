@@ -73,7 +73,7 @@ impl fmt::Debug for Uplink {
 
 impl Uplink {
     /// The request side of a call with `request`. `window` and `max_buffer` hold for both
-    /// directions; `on_room` is called from the call's task after [`Sent::Full`].
+    /// directions; `on_room` is called from a task of the runtime after [`Sent::Full`].
     pub fn new(
         request: Request,
         shape: Shape,
@@ -171,12 +171,7 @@ impl Uplink {
 
     /// The peer is done with `chunks` more of ours.
     pub(crate) fn acknowledged(&self, chunks: usize) {
-        let mut state = self.lock();
-        state.credit.acknowledge(chunks);
-        let refreshed = state.starved && state.credit.available();
-        state.starved &= !refreshed;
-        drop(state);
-        if refreshed {
+        if self.lock().refresh(chunks) {
             (self.on_room)();
         }
     }
@@ -218,7 +213,7 @@ impl Uplink {
     }
 
     fn poll_message(
-        &self,
+        self: &Arc<Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<StreamRequest, Status>>> {
         use stream_request::Message;
@@ -233,9 +228,10 @@ impl Uplink {
             let acknowledged = std::mem::take(&mut state.acknowledged);
             Message::Ack(u32::try_from(acknowledged).unwrap_or(u32::MAX))
         } else if let Some(chunk) = state.chunks.pop_front() {
-            if !self.peer_keeps_credit {
-                drop(state);
-                self.acknowledged(1);
+            if !self.peer_keeps_credit && state.refresh(1) {
+                // Not here: this may be the thread of a caller, who sends what else there is to send.
+                let uplink = Arc::clone(self);
+                tokio::spawn(async move { (uplink.on_room)() });
             }
             Message::Chunk(StreamChunk { chunk })
         } else {
@@ -261,6 +257,16 @@ impl Uplink {
     // Nothing awaits and nothing foreign runs under the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// So many chunks are done with. Returns whether there is room again after there was none.
+    fn refresh(&mut self, chunks: usize) -> bool {
+        self.credit.acknowledge(chunks);
+        let refreshed = self.starved && self.credit.available();
+        self.starved &= !refreshed;
+        refreshed
     }
 }
 

@@ -178,6 +178,27 @@ fn for_a_peer_without_credit_there_is_room_once_http2_has_taken_the_chunk() {
 }
 
 #[test]
+fn whoever_sends_a_chunk_does_not_tell_of_room_itself() {
+    frozen(async {
+        let mut peer = Peer::start();
+        // What it would break if it ran where the chunk is sent: that may be any caller's thread.
+        let on_room = || panic!("over room, on purpose");
+        let uplink = Uplink::new(request("fold"), Shape::Bidi, false, 1, 0, on_room);
+        assert_eq!(send(&uplink, 0), Sent::Full);
+        let running = Running::over(&peer.connection(), &uplink, Shape::Bidi, Deadlines::default());
+        let mut begun = Begun::accept(&mut peer).await;
+        assert_eq!(begun.number().await, 0);
+        assert_eq!(send(&uplink, 1), Sent::Full);
+        uplink.half_close();
+        assert_eq!(begun.number().await, 1);
+        assert_eq!(begun.message().await, None);
+        begun.output.send(last());
+        drop(begun);
+        assert_eq!(running.end().await.1, Ok(()));
+    });
+}
+
+#[test]
 fn an_unread_chunk_is_not_taken_by_http2_without_end() {
     frozen(async {
         const CHUNKS: usize = 200;
