@@ -75,7 +75,10 @@ impl Connection {
             .transpose()
             .map_err(|_| CallError::Unavailable("the token is not printable ASCII".to_owned()))?;
         let channel = match options.target.strip_prefix("unix:") {
-            Some(path) => endpoint.connect_with_connector_lazy(ToSocket(path.into())),
+            Some(path) => {
+                let (path, appetite) = (path.into(), Arc::clone(driver.appetite()));
+                endpoint.connect_with_connector_lazy(ToSocket { path, appetite })
+            }
             None => endpoint.connect_lazy(),
         };
         tokio::spawn(Arc::clone(&driver).run());

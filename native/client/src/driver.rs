@@ -10,6 +10,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle;
 
+use crate::connector::Appetite;
+
 type Carried = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Somebody polls, and will see a wake-up.
@@ -19,6 +21,9 @@ const WOKEN: u8 = 2;
 
 /// What is woken meanwhile is polled so often, then left to the runtime.
 const ROUNDS: u32 = 3;
+
+/// A caller reads about so many bytes on the way, where it has to be back within a millisecond.
+const BITE: usize = 64 * 1024;
 
 /// Everything that carries one connection: what tonic and hyper would have spawned as tasks of their
 /// own. It is polled by one task of the runtime, or by a caller that has something to send and finds
@@ -30,6 +35,7 @@ pub(crate) struct Driver {
     begun: Mutex<Vec<Carried>>,
     signal: Arc<Signal>,
     waker: Waker,
+    appetite: Arc<Appetite>,
     /// Counts what may have a lot to carry.
     traffic: AtomicUsize,
 }
@@ -69,6 +75,7 @@ impl Driver {
             begun: Mutex::default(),
             waker: Waker::from(Arc::clone(&signal)),
             signal,
+            appetite: Arc::new(Appetite::new()),
             traffic: AtomicUsize::new(0),
         })
     }
@@ -76,6 +83,11 @@ impl Driver {
     pub(crate) fn traffic(&self) -> Traffic<'_> {
         self.traffic.fetch_add(1, Ordering::Relaxed);
         Traffic(self)
+    }
+
+    /// What is read of the connection is to heed it.
+    pub(crate) fn appetite(&self) -> &Arc<Appetite> {
+        &self.appetite
     }
 
     pub(crate) fn executor(self: &Arc<Self>) -> Executor {
@@ -88,7 +100,7 @@ impl Driver {
             self.signal.task.register(context.waker());
             loop {
                 if let Some(carried) = self.try_lock() {
-                    return self.drive(carried);
+                    return self.drive(carried, usize::MAX);
                 }
                 // Whoever polls on the way sees that there is more, unless it is done but for the lock.
                 if self.signal.state.fetch_or(WOKEN, Ordering::AcqRel) & HELD != 0 {
@@ -109,7 +121,7 @@ impl Driver {
         self.signal.state.fetch_or(HELD, Ordering::AcqRel);
         wake();
         let _runtime = self.runtime.enter();
-        if self.drive(carried).is_ready() {
+        if self.drive(carried, BITE).is_ready() {
             self.signal.task.wake();
         }
     }
@@ -117,10 +129,13 @@ impl Driver {
     fn drive(
         &self,
         mut carried: MutexGuard<'_, FuturesUnordered<CatchUnwind<AssertUnwindSafe<Carried>>>>,
+        appetite: usize,
     ) -> Poll<()> {
+        self.appetite.set(appetite);
         let (state, context) = (&self.signal.state, &mut Context::from_waker(&self.waker));
         for _ in 0..ROUNDS {
-            state.store(HELD, Ordering::Release);
+            // Not a store: what was woken before has to be seen by what is polled from here on.
+            state.swap(HELD, Ordering::AcqRel);
             loop {
                 let begun = std::mem::take(&mut *self.begun());
                 carried.extend(begun.into_iter().map(|one| AssertUnwindSafe(one).catch_unwind()));

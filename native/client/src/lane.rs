@@ -203,17 +203,21 @@ impl Lane {
         let before = self.expected.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
         // Who puts a request and still expects this caller holds the lock until it is seen here.
         if before == Ok(1) {
-            let state = self.lock();
-            if !state.outbox.is_empty() {
-                self.send(state);
-            }
+            self.send_gathered();
         }
     }
 
     /// Who has not come yet is not expected any more: it may be held up, or gone.
     fn lose_patience(&self) {
         self.expected.store(0, Ordering::SeqCst);
-        wake(self.lock());
+        self.send_gathered();
+    }
+
+    fn send_gathered(&self) {
+        let state = self.lock();
+        if !state.outbox.is_empty() {
+            self.send(state);
+        }
     }
 
     fn cancel(&self, id: u64) {
@@ -255,14 +259,15 @@ impl Lane {
                 loop {
                     tokio::select! {
                         biased;
-                        reply = replies.message() => match reply? {
-                            Some(reply) => self.deliver(reply),
-                            None => return Ok::<_, Status>(()),
-                        },
+                        // First: replies may come without a pause.
                         () = &mut patience, if waits => {
                             waits = false;
                             self.lose_patience();
                         }
+                        reply = replies.message() => match reply? {
+                            Some(reply) => self.deliver(reply),
+                            None => return Ok::<_, Status>(()),
+                        },
                     }
                     if !waits && self.expected.load(Ordering::SeqCst) > 0 {
                         waits = true;

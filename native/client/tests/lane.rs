@@ -7,32 +7,22 @@ mod support;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use prost::Message as _;
-use snakepit_client::{CallError, Connection, Lane, Options, Request, Ticket};
+use snakepit_client::{CallError, Connection, Lane, Options, Request, Ticket, health};
 use snakepit_protocol::LANE_MESSAGE_LIMIT;
-use snakepit_protocol::pb::{
-    Entry, ErrorDetail, ExecuteResponse, LaneCancel, LanePart, LaneReply, LaneRequest, lane_reply,
-    lane_request,
-};
-use support::peer::{Outlet, Peer};
-use support::{entry, frozen, live, number, numbered, request, response, round_trip};
+use snakepit_protocol::pb::{Entry, ErrorDetail, ExecuteResponse, LaneReply, lane_request};
+use support::lane::{Answer, Other, frame, number_in, open, reply};
+use support::peer::Peer;
+use support::{entry, frozen, live, numbered, request, response, round_trip};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-use tonic::{Status, Streaming};
-
-type Answer = Result<ExecuteResponse, CallError>;
+use tonic::Status;
 
 /// Calls on a lane at once; above that it is busy.
 const MAX_CALLS: usize = 16_384;
-
-/// Opens the lane of a connection; the task carries it.
-fn open(connection: &Connection) -> (Arc<Lane>, JoinHandle<()>) {
-    let task = tokio::spawn(connection.open_lane().unwrap());
-    (Arc::clone(connection.lane().unwrap()), task)
-}
 
 /// Makes a call whose number is its argument.
 fn call(lane: &Arc<Lane>, number: usize) -> (Ticket, oneshot::Receiver<Answer>) {
@@ -49,58 +39,6 @@ fn try_call(
         let _ = sender.send(answer);
     })?;
     Ok((ticket, answer))
-}
-
-/// The peer's end of a lane.
-struct Other {
-    requests: Streaming<LaneRequest>,
-    replies: Outlet<LaneReply>,
-}
-
-impl Other {
-    async fn accept(peer: &mut Peer) -> Self {
-        let (requests, replies) = peer.lanes.next().await.accept();
-        Other { requests, replies }
-    }
-
-    /// The id of the next frame.
-    async fn id(&mut self) -> u64 {
-        self.requests.message().await.unwrap().unwrap().id
-    }
-
-    /// The next frame: the id, and the number in the call or None for a cancel.
-    async fn frame(&mut self) -> (u64, Option<usize>) {
-        frame(self.requests.message().await.unwrap().unwrap())
-    }
-
-    fn reply(&self, id: u64, number: usize) {
-        reply(&self.replies, id, response(vec![numbered(number)]));
-    }
-
-    fn part(&self, id: u64, data: Bytes, last: bool) {
-        self.part_of(id, data, last, 0);
-    }
-
-    fn part_of(&self, id: u64, data: Bytes, last: bool, size: u64) {
-        let message = Some(lane_reply::Message::Part(LanePart { data, last, size }));
-        self.replies.send(LaneReply { id, message });
-    }
-}
-
-fn frame(request: LaneRequest) -> (u64, Option<usize>) {
-    match request.message.unwrap() {
-        lane_request::Message::Execute(call) => (request.id, Some(number(&call.args))),
-        lane_request::Message::Session(call) => (request.id, Some(number(&call.args))),
-        lane_request::Message::Cancel(LaneCancel {}) => (request.id, None),
-    }
-}
-
-fn reply(replies: &Outlet<LaneReply>, id: u64, response: ExecuteResponse) {
-    replies.send(LaneReply { id, message: Some(lane_reply::Message::Response(response)) });
-}
-
-fn number_in(answer: Answer) -> usize {
-    number(&answer.unwrap().result)
 }
 
 fn limited_connection(peer: &Peer, max_message_size: usize) -> Connection {
@@ -469,6 +407,24 @@ fn closing_the_connection_ends_every_call_on_its_lane_and_the_lane_itself() {
             while let Ok(Some(_)) = other.requests.message().await {}
         })
         .await;
+    });
+}
+
+#[test]
+fn a_connection_finds_a_peer_that_has_come_in_the_place_of_a_dead_one() {
+    frozen(async {
+        let mut peer = Peer::start();
+        let connection = peer.connection();
+        let (_lane, task) = open(&connection);
+        let _other = Other::accept(&mut peer).await;
+        peer.die();
+        task.await.unwrap();
+        let health = health(&connection, Duration::from_secs(3600)).await;
+        assert!(health.is_err(), "{health:?}");
+        let next = Peer::start();
+        std::fs::rename(next.socket(), peer.socket()).unwrap();
+        round_trip(&connection).await;
+        round_trip(&connection).await;
     });
 }
 

@@ -1,6 +1,7 @@
 //! What the tests of the client share: a scripted [`peer`], the [`wire`] to it, runtimes to run in, and sinks.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod lane;
 pub mod peer;
 pub mod wire;
 
@@ -37,6 +38,12 @@ pub fn frozen(test: impl Future<Output = ()>) {
     runtime.spawn_blocking(move || held.recv());
     runtime.block_on(test);
     drop(release);
+}
+
+/// Runs a test that has its runtimes itself.
+pub fn watched(test: impl FnOnce()) {
+    let _watchdog = Watchdog::start();
+    test();
 }
 
 /// Ends the process of a test that hangs: its clock may stand still, so tokio cannot.
