@@ -2,12 +2,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use bytes::BytesMut;
 use foldhash::{HashMap, HashSet};
 use prost::Message as _;
 use snakepit_protocol::pb::{
@@ -18,7 +15,9 @@ use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 
 use crate::connection::Closer;
+use crate::crowd::{Crowd, PATIENCE};
 use crate::driver::Driver;
+use crate::parts::Parts;
 use crate::rpc::Method;
 use crate::unary::accept;
 use crate::{CallError, Connection, Request};
@@ -32,9 +31,6 @@ const TOGETHER: usize = 8;
 
 /// Requests of at most so many bytes are sent by their callers, others by the runtime.
 const INLINE: usize = 64 * 1024;
-
-/// Nobody is expected for longer than that. The runtime's clock adds up to a millisecond.
-const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Bytes that an id takes in a message.
 const MAX_ID_SIZE: usize = 11;
@@ -55,8 +51,7 @@ pub struct Lane {
     max_message_size: usize,
     connection: Weak<Closer>,
     driver: Weak<Driver>,
-    /// Callers that were told of their answer and have not taken it yet.
-    expected: AtomicUsize,
+    crowd: Crowd,
     state: Mutex<State>,
 }
 
@@ -74,7 +69,7 @@ struct Waiting {
     on_reply: OnReply,
     /// Whoever is told takes the answer later.
     takes: bool,
-    parts: BytesMut,
+    parts: Parts,
     /// The lane ends with the last handle of its connection, but not before its calls.
     _connection: Arc<Closer>,
 }
@@ -122,7 +117,7 @@ impl Lane {
             max_message_size: connection.max_message_size(),
             connection: Arc::downgrade(connection.closer()),
             driver: Arc::downgrade(connection.driver()),
-            expected: AtomicUsize::new(0),
+            crowd: Crowd::default(),
             state: Mutex::new(state),
         }
     }
@@ -180,11 +175,11 @@ impl Lane {
         let id = state.next_id;
         state.next_id += 1;
         message.id = id;
-        let parts = BytesMut::new();
+        let parts = Parts::default();
         state.waiting.insert(id, Waiting { on_reply, takes, parts, _connection: connection });
         state.gathered = if state.outbox.is_empty() { size } else { state.gathered + size };
         state.outbox.push_back(message);
-        if self.expected.load(Ordering::SeqCst) == 0 || state.outbox.len() >= TOGETHER {
+        if !self.crowd.is_expected() || state.outbox.len() >= TOGETHER {
             self.send(state);
         }
         Ok(Ticket { lane: Arc::clone(self), id })
@@ -199,18 +194,10 @@ impl Lane {
     }
 
     fn taken(&self) {
-        let one_less = |expected: usize| expected.checked_sub(1);
-        let before = self.expected.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
         // Who puts a request and still expects this caller holds the lock until it is seen here.
-        if before == Ok(1) {
+        if self.crowd.shrink() {
             self.send_gathered();
         }
-    }
-
-    /// Who has not come yet is not expected any more: it may be held up, or gone.
-    fn lose_patience(&self) {
-        self.expected.store(0, Ordering::SeqCst);
-        self.send_gathered();
     }
 
     fn send_gathered(&self) {
@@ -262,14 +249,15 @@ impl Lane {
                         // First: replies may come without a pause.
                         () = &mut patience, if waits => {
                             waits = false;
-                            self.lose_patience();
+                            self.crowd.give_up();
+                            self.send_gathered();
                         }
                         reply = replies.message() => match reply? {
                             Some(reply) => self.deliver(reply),
                             None => return Ok::<_, Status>(()),
                         },
                     }
-                    if !waits && self.expected.load(Ordering::SeqCst) > 0 {
+                    if !waits && self.crowd.is_expected() {
                         waits = true;
                         patience.as_mut().reset(Instant::now() + PATIENCE);
                     }
@@ -290,7 +278,7 @@ impl Lane {
         let id = reply.id;
         let result = match reply.message {
             Some(lane_reply::Message::Response(response)) => accept(response),
-            Some(lane_reply::Message::Part(part)) => match self.gather(id, part) {
+            Some(lane_reply::Message::Part(part)) => match self.gather(id, &part) {
                 Some(whole) => whole.and_then(accept),
                 None => return,
             },
@@ -300,31 +288,19 @@ impl Lane {
         let waiting = self.lock().waiting.remove(&id);
         if let Some(waiting) = waiting {
             if waiting.takes {
-                self.expected.fetch_add(1, Ordering::SeqCst);
+                self.crowd.grow();
             }
             answer(waiting.on_reply, result);
         }
     }
 
     /// Adds a part to a reply. Gives the reply once it is complete.
-    fn gather(&self, id: u64, part: LanePart) -> Option<Result<ExecuteResponse, CallError>> {
+    fn gather(&self, id: u64, part: &LanePart) -> Option<Result<ExecuteResponse, CallError>> {
         // Out of the lock, for which callers wait on threads that must not, while it grows.
         let mut parts = std::mem::take(&mut self.lock().waiting.get_mut(&id)?.parts);
-        let size = usize::try_from(part.size).unwrap_or(usize::MAX);
-        let most = self.max_message_size.saturating_add(MESSAGE_OVERHEAD);
-        if size.max(parts.len() + part.data.len()) > most {
-            let limit = self.max_message_size;
-            return Some(Err(CallError::TooLarge(format!("a reply of over {limit} bytes"))));
-        }
-        // At once: grown bit by bit it would be copied, and take its memory twice, again and again.
-        parts.reserve(size);
-        parts.extend_from_slice(&part.data);
-        if part.last {
-            let whole = ExecuteResponse::decode(parts.freeze());
-            return Some(whole.map_err(|error| CallError::Protocol(error.to_string())));
-        }
+        let whole = parts.add(part, self.max_message_size);
         self.lock().waiting.get_mut(&id)?.parts = parts;
-        None
+        whole
     }
 
     fn close(&self) {

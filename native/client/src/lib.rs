@@ -12,6 +12,7 @@
 
 mod connection;
 mod connector;
+mod crowd;
 mod downlink;
 mod driver;
 mod error;
@@ -19,6 +20,7 @@ mod health;
 mod lane;
 mod meter;
 mod pace;
+mod parts;
 mod peer;
 mod request;
 mod rpc;

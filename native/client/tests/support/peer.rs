@@ -113,6 +113,8 @@ impl Peer {
         let directory = std::env::temp_dir().join(directory);
         std::fs::create_dir_all(&directory).unwrap();
         let socket = directory.join("peer.sock");
+        // Left behind by a run that was killed, whose process had the same number.
+        let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).unwrap();
         listener.set_nonblocking(true).unwrap();
 
