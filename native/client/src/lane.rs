@@ -175,12 +175,13 @@ impl Lane {
         let id = state.next_id;
         state.next_id += 1;
         message.id = id;
-        let parts = Parts::default();
+        let (parts, alone) = (Parts::default(), state.waiting.is_empty());
         state.waiting.insert(id, Waiting { on_reply, takes, parts, _connection: connection });
         state.gathered = if state.outbox.is_empty() { size } else { state.gathered + size };
         state.outbox.push_back(message);
         if !self.crowd.is_expected() || state.outbox.len() >= TOGETHER {
-            self.send(state);
+            // Of callers who are not counted the runtime gathers those that come together.
+            if takes || alone { self.send(state) } else { wake(state) }
         }
         Ok(Ticket { lane: Arc::clone(self), id })
     }
