@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::connector::ToSocket;
+use crate::connector::{Appetite, ToSocket};
 use crate::driver::Driver;
 use crate::peer::Peer;
 use crate::rpc::Rpcs;
@@ -55,7 +55,9 @@ impl Connection {
     /// Checks the options and prepares the channel; nothing is sent yet. Has to be called within
     /// a tokio runtime, which then carries the channel.
     pub fn new(options: &Options) -> Result<Self, CallError> {
-        let driver = Driver::new();
+        let path = options.target.strip_prefix("unix:");
+        let appetite = path.map(|_| Arc::new(Appetite::new()));
+        let driver = Driver::new(appetite.clone());
         let endpoint = Endpoint::from_shared(options.target.clone())
             .map_err(|error| CallError::Unavailable(format!("{}: {error}", options.target)))?
             .connect_timeout(options.connect_timeout)
@@ -74,10 +76,9 @@ impl Connection {
             .map(|token| format!("Bearer {token}").parse())
             .transpose()
             .map_err(|_| CallError::Unavailable("the token is not printable ASCII".to_owned()))?;
-        let channel = match options.target.strip_prefix("unix:") {
-            Some(path) => {
-                let (path, appetite) = (path.into(), Arc::clone(driver.appetite()));
-                endpoint.connect_with_connector_lazy(ToSocket { path, appetite })
+        let channel = match path.zip(appetite) {
+            Some((path, appetite)) => {
+                endpoint.connect_with_connector_lazy(ToSocket { path: path.into(), appetite })
             }
             None => endpoint.connect_lazy(),
         };

@@ -35,9 +35,20 @@ pub(crate) struct Driver {
     begun: Mutex<Vec<Carried>>,
     signal: Arc<Signal>,
     waker: Waker,
-    appetite: Arc<Appetite>,
+    /// None where what is read cannot be bounded: there no caller polls.
+    appetite: Option<Arc<Appetite>>,
     /// Counts what may have a lot to carry.
     traffic: AtomicUsize,
+}
+
+/// Dropped by whoever stops to poll before all is done, be it by a panic: the runtime's task goes on.
+struct Released<'a>(&'a Signal);
+
+impl Drop for Released<'_> {
+    fn drop(&mut self) {
+        self.0.state.store(WOKEN, Ordering::Release);
+        self.0.task.wake();
+    }
 }
 
 /// Something besides the lane is under way.
@@ -66,8 +77,8 @@ impl fmt::Debug for Driver {
 }
 
 impl Driver {
-    /// Has to be called within a runtime.
-    pub(crate) fn new() -> Arc<Self> {
+    /// `appetite` is heeded by what reads the connection. Has to be called within a runtime.
+    pub(crate) fn new(appetite: Option<Arc<Appetite>>) -> Arc<Self> {
         let signal = Arc::new(Signal { state: AtomicU8::new(0), task: AtomicWaker::new() });
         Arc::new(Driver {
             runtime: Handle::current(),
@@ -75,7 +86,7 @@ impl Driver {
             begun: Mutex::default(),
             waker: Waker::from(Arc::clone(&signal)),
             signal,
-            appetite: Arc::new(Appetite::new()),
+            appetite,
             traffic: AtomicUsize::new(0),
         })
     }
@@ -83,11 +94,6 @@ impl Driver {
     pub(crate) fn traffic(&self) -> Traffic<'_> {
         self.traffic.fetch_add(1, Ordering::Relaxed);
         Traffic(self)
-    }
-
-    /// What is read of the connection is to heed it.
-    pub(crate) fn appetite(&self) -> &Arc<Appetite> {
-        &self.appetite
     }
 
     pub(crate) fn executor(self: &Arc<Self>) -> Executor {
@@ -114,7 +120,7 @@ impl Driver {
     /// Does `wake`, which gives little to do, and what it gives, if nobody else is at it and nothing
     /// else waits to be carried.
     pub(crate) fn wake_inline(&self, wake: impl FnOnce()) {
-        let quiet = self.traffic.load(Ordering::Relaxed) == 0;
+        let quiet = self.appetite.is_some() && self.traffic.load(Ordering::Relaxed) == 0;
         let Some(carried) = quiet.then(|| self.try_lock()).flatten() else {
             return wake();
         };
@@ -131,7 +137,10 @@ impl Driver {
         mut carried: MutexGuard<'_, FuturesUnordered<CatchUnwind<AssertUnwindSafe<Carried>>>>,
         appetite: usize,
     ) -> Poll<()> {
-        self.appetite.set(appetite);
+        if let Some(bounded) = &self.appetite {
+            bounded.set(appetite);
+        }
+        let released = Released(&self.signal);
         let (state, context) = (&self.signal.state, &mut Context::from_waker(&self.waker));
         for _ in 0..ROUNDS {
             // Not a store: what was woken before has to be seen by what is polled from here on.
@@ -142,16 +151,19 @@ impl Driver {
                 match carried.poll_next_unpin(context) {
                     Poll::Ready(Some(_ended)) => {}
                     _ if !self.begun().is_empty() => {}
-                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Ready(None) => {
+                        std::mem::forget(released);
+                        return Poll::Ready(());
+                    }
                     Poll::Pending => break,
                 }
             }
             if state.compare_exchange(HELD, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                std::mem::forget(released);
                 return Poll::Pending;
             }
         }
-        state.store(WOKEN, Ordering::Release);
-        self.signal.task.wake();
+        drop(released);
         Poll::Pending
     }
 

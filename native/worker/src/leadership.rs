@@ -78,12 +78,12 @@ impl Leadership {
         let relieved = state.leader == Leader::Io;
         state.turn += 1;
         let own = Leader::Handler(state.turn);
-        let deferred = state.begin(own);
+        state.begin(own);
         drop(state);
         if relieved {
             self.recalled.notify_one();
         }
-        self.drive(deferred, called);
+        self.drive(called);
         let mut state = self.lock();
         if state.leader == own {
             state.leader = Leader::Nobody;
@@ -129,9 +129,9 @@ impl Leadership {
         while !state.over {
             let stays_vacant = state.wanted || state.turn == seen;
             if state.leader == Leader::Nobody && stays_vacant {
-                let deferred = state.begin(Leader::Io);
+                state.begin(Leader::Io);
                 drop(state);
-                self.drive(deferred, self.recalled.notified());
+                self.drive(self.recalled.notified());
                 state = self.lock();
                 quiet = 0;
                 continue;
@@ -163,16 +163,22 @@ impl Leadership {
         }
     }
 
-    fn drive(&self, deferred: Vec<Waker>, until: impl Future<Output = ()>) {
+    fn drive(&self, until: impl Future<Output = ()>) {
         let until = pin!(until);
         let runtime = self.runtime.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = &*runtime {
             runtime.block_on(async {
                 // On the runtime's own thread, to which nobody has to tell it.
-                deferred.into_iter().for_each(Waker::wake);
+                while let Some(waker) = self.deferred() {
+                    waker.wake();
+                }
                 until.await;
             });
         }
+    }
+
+    fn deferred(&self) -> Option<Waker> {
+        self.lock().deferred.pop()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -181,9 +187,8 @@ impl Leadership {
 }
 
 impl State {
-    fn begin(&mut self, leader: Leader) -> Vec<Waker> {
+    fn begin(&mut self, leader: Leader) {
         self.leader = leader;
         self.wanted = false;
-        std::mem::take(&mut self.deferred)
     }
 }
