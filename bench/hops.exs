@@ -62,9 +62,9 @@ executes = for _ <- 1..count, do: whole.()
 
 steps = [
   "request and lease, in the caller",
-  "into the NIF: arguments packed, on the lane",
-  "thread of the NIF, socket, thread of the worker, handler's thread",
-  "handler, result packed, and the same way back",
+  "into the NIF: arguments packed, on the lane, onto the socket",
+  "handler's thread, which waits at the socket",
+  "handler, result packed, socket, thread of the NIF",
   "answer onto the caller's heap",
   "lease given back"
 ]

@@ -149,6 +149,10 @@ impl Connection {
     /// Ends every call on this connection with [`CallError::WorkerExited`], and every later one
     /// with [`CallError::Unavailable`].
     pub fn close(&self) {
+        // At once: a caller would send before the lane's task has seen the end.
+        if let Some(lane) = self.lane.get() {
+            lane.refuse();
+        }
         self.closed.send_replace(true);
     }
 

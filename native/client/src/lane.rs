@@ -126,6 +126,11 @@ impl Lane {
         self.lock().open
     }
 
+    /// Takes no more calls. Those that it has are ended by its task.
+    pub(crate) fn refuse(&self) {
+        self.lock().open = false;
+    }
+
     /// Whether a request is small enough not to hold up the others.
     pub fn carries(request: &Request) -> bool {
         request.size() <= LANE_MESSAGE_LIMIT
@@ -323,9 +328,12 @@ impl Lane {
 
     fn poll_outgoing(&self, context: &mut Context<'_>) -> Poll<Option<Box<LaneRequest>>> {
         let mut state = self.lock();
+        // What is still here was not sent, and its callers hear that.
+        if !state.open {
+            return Poll::Ready(None);
+        }
         match state.outbox.pop_front() {
             Some(message) => Poll::Ready(Some(message)),
-            None if !state.open => Poll::Ready(None),
             None => {
                 state.writer = Some(context.waker().clone());
                 Poll::Pending

@@ -238,6 +238,19 @@ fn a_call_alone_is_on_its_way_when_call_returns() {
 }
 
 #[test]
+fn a_call_is_not_sent_once_close_has_returned() {
+    watched(|| {
+        let mut peer = Peer::start();
+        let runtime = still();
+        let connection = runtime.block_on(async { peer.connection() });
+        let (lane, _other) = established(&runtime, &mut peer, &connection);
+        connection.close();
+        let refused = lane.call_and_take(numbered_request(0), |_| {}).unwrap_err();
+        assert!(matches!(refused, snakepit_client::CallError::Unavailable(_)), "{refused:?}");
+    });
+}
+
+#[test]
 fn the_last_caller_that_takes_sends_what_has_gathered_before_it_goes_on() {
     watched(|| {
         let mut peer = Peer::start();
