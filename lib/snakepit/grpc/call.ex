@@ -13,10 +13,7 @@ defmodule Snakepit.GRPC.Call do
       ref = make_ref()
       call = native_request(request, args, timeout, codec)
 
-      case start(native, ref, call) do
-        {:error, reason} -> {:error, reason}
-        handle -> ref |> await(handle, timeout) |> decode(codec)
-      end
+      native |> start(ref, call) |> answer(ref, timeout) |> decode(codec)
     end
   end
 
@@ -47,9 +44,12 @@ defmodule Snakepit.GRPC.Call do
     with :yield <- Native.call(native, ref, call), do: Native.call_large(native, ref, call)
   end
 
+  defp answer({result, _map_or_reason} = answer, _ref, _timeout) when result in [:ok, :error],
+    do: answer
+
   # The answer comes onto the heap of this process, when it wants it. Until then the handle must
   # live: without it the call is cancelled.
-  defp await(ref, handle, timeout) do
+  defp answer(handle, ref, timeout) do
     receive do
       {^ref, :ready} -> with(:yield <- Native.answer(handle), do: Native.answer_large(handle))
     after

@@ -79,10 +79,11 @@ defmodule Snakepit.GRPC.Native do
   @spec health(channel(), reference(), pos_integer()) :: :ok
   def health(_channel, _ref, _timeout), do: missing()
 
-  @spec call(channel(), reference(), request()) :: started()
+  # An answer that comes at once is given at once.
+  @spec call(channel(), reference(), request()) :: started() | {:ok, map()}
   def call(_channel, _ref, _request), do: missing()
 
-  @spec call_large(channel(), reference(), request()) :: started()
+  @spec call_large(channel(), reference(), request()) :: started() | {:ok, map()}
   def call_large(_channel, _ref, _request), do: missing()
 
   # The answer to a call, once `{ref, :ready}` has come. It is given once.

@@ -195,6 +195,8 @@ defmodule Snakepit.Pool.Slots do
     do: Map.new(@counters, fn {name, index} -> {name, :atomics.get(meta, index)} end)
 
   # The ready worker with the smallest load, an idle one at once.
+  defp least_loaded(%{size: 1}, _start, []), do: 0
+
   defp least_loaded(%{meta: meta, size: size}, start, skip),
     do: least_loaded(meta, start, size, size, skip, nil, nil)
 

@@ -155,7 +155,7 @@ fn connect(target: &str) -> Result<Connection, Failure> {
         connect_timeout: Duration::from_secs(5),
         worker_id: target.to_owned(),
     })?;
-    tokio::spawn(connection.open_lane().ok_or("the lane is open already")?);
+    let _end = connection.open_lane().ok_or("the lane is open already")?;
     Ok(connection)
 }
 

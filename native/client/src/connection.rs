@@ -3,13 +3,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use snakepit_protocol::{FRAME_SIZE, MAX_WINDOW, MESSAGE_OVERHEAD};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::connector::{Appetite, ToSocket};
+use crate::connector::ToSocket;
 use crate::driver::Driver;
 use crate::peer::Peer;
+use crate::reading::Reading;
 use crate::rpc::Rpcs;
 use crate::{CallError, Lane};
 
@@ -56,8 +57,8 @@ impl Connection {
     /// a tokio runtime, which then carries the channel.
     pub fn new(options: &Options) -> Result<Self, CallError> {
         let path = options.target.strip_prefix("unix:");
-        let appetite = path.map(|_| Arc::new(Appetite::new()));
-        let driver = Driver::new(appetite.clone());
+        let reading = path.map(|_| Arc::new(Reading::new()));
+        let driver = Driver::new(reading.clone());
         let endpoint = Endpoint::from_shared(options.target.clone())
             .map_err(|error| CallError::Unavailable(format!("{}: {error}", options.target)))?
             .connect_timeout(options.connect_timeout)
@@ -76,9 +77,9 @@ impl Connection {
             .map(|token| format!("Bearer {token}").parse())
             .transpose()
             .map_err(|_| CallError::Unavailable("the token is not printable ASCII".to_owned()))?;
-        let channel = match path.zip(appetite) {
-            Some((path, appetite)) => {
-                endpoint.connect_with_connector_lazy(ToSocket { path: path.into(), appetite })
+        let channel = match path.zip(reading) {
+            Some((path, reading)) => {
+                endpoint.connect_with_connector_lazy(ToSocket { path: path.into(), reading })
             }
             None => endpoint.connect_lazy(),
         };
@@ -96,12 +97,20 @@ impl Connection {
         })
     }
 
-    /// Opens the lane if it is not open yet, and returns the future that carries it. The future
-    /// is to be spawned; it ends with the connection.
+    /// Opens the lane if it was not opened before, and tells its end, for which nobody has to wait.
+    /// It ends with the connection.
     pub fn open_lane(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let lane = Arc::new(Lane::new(self));
         self.lane.set(Arc::clone(&lane)).ok()?;
-        Some(lane.run(self))
+        let (open, ended) = oneshot::channel::<()>();
+        let carried = lane.run(self);
+        self.driver.carry(Box::pin(async move {
+            carried.await;
+            drop(open);
+        }));
+        Some(async move {
+            let _ended = ended.await;
+        })
     }
 
     /// The lane, while it is open.

@@ -2,7 +2,6 @@ use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use hyper_util::rt::TokioIo;
@@ -12,33 +11,12 @@ use tokio::net::UnixStream;
 use tonic::codegen::Service;
 use tonic::codegen::http::Uri;
 
+use crate::reading::Reading;
+
 /// Connects to the unix socket at this path, whatever the URI says.
 pub(crate) struct ToSocket {
     pub(crate) path: PathBuf,
-    pub(crate) appetite: Arc<Appetite>,
-}
-
-/// About how many more bytes of a connection are read at a time: the peer may send as fast as they
-/// are read.
-pub(crate) struct Appetite(AtomicUsize);
-
-impl Appetite {
-    pub(crate) fn new() -> Self {
-        Appetite(AtomicUsize::new(usize::MAX))
-    }
-
-    // Whoever sets it and whoever reads holds the driver's lock.
-    pub(crate) fn set(&self, bytes: usize) {
-        self.0.store(bytes, Ordering::Relaxed);
-    }
-
-    fn is_sated(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
-
-    fn eat(&self, bytes: usize) {
-        self.set(self.0.load(Ordering::Relaxed).saturating_sub(bytes));
-    }
+    pub(crate) reading: Arc<Reading>,
 }
 
 impl Service<Uri> for ToSocket {
@@ -51,18 +29,19 @@ impl Service<Uri> for ToSocket {
     }
 
     fn call(&mut self, _uri: Uri) -> Self::Future {
-        let (path, appetite) = (self.path.clone(), Arc::clone(&self.appetite));
+        let (path, reading) = (self.path.clone(), Arc::clone(&self.reading));
         Box::pin(async move {
             let socket = Socket::new(UnixStream::connect(path).await?)?;
-            Ok(TokioIo::new(Measured { socket, appetite }))
+            reading.begins(socket.stream());
+            Ok(TokioIo::new(Measured { socket, reading }))
         })
     }
 }
 
-/// A socket that is read as far as there is appetite.
+/// A socket that is read as far as there is appetite, and watched or not.
 pub(crate) struct Measured {
     socket: Socket,
-    appetite: Arc<Appetite>,
+    reading: Arc<Reading>,
 }
 
 impl AsyncRead for Measured {
@@ -71,13 +50,21 @@ impl AsyncRead for Measured {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.appetite.is_sated() {
+        if self.reading.is_sated() {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
-        self.appetite.eat(buffer.filled().len() - before);
+        if self.reading.is_watched() {
+            ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
+        } else {
+            let read = self.socket.poll_read_unwatched(buffer);
+            if read.is_pending() {
+                self.reading.rests(context.waker());
+            }
+            ready!(read)?;
+        }
+        self.reading.eat(buffer.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }

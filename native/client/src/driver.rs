@@ -1,7 +1,9 @@
+mod hold;
+
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -10,9 +12,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle;
 
-use crate::connector::Appetite;
+use crate::reading::Reading;
+pub(crate) use hold::Hold;
 
 type Carried = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Load = FuturesUnordered<CatchUnwind<AssertUnwindSafe<Carried>>>;
 
 /// Somebody polls, and will see a wake-up.
 const HELD: u8 = 1;
@@ -30,15 +34,19 @@ const BITE: usize = 64 * 1024;
 /// it idle: a request is on the socket then when the call returns, and no other thread was woken.
 pub(crate) struct Driver {
     runtime: Handle,
-    carried: Mutex<FuturesUnordered<CatchUnwind<AssertUnwindSafe<Carried>>>>,
+    carried: Mutex<Load>,
     /// What was begun since, be it by what is polled.
     begun: Mutex<Vec<Carried>>,
     signal: Arc<Signal>,
     waker: Waker,
     /// None where what is read cannot be bounded: there no caller polls.
-    appetite: Option<Arc<Appetite>>,
+    reading: Option<Arc<Reading>>,
     /// Counts what may have a lot to carry.
     traffic: AtomicUsize,
+    /// Counts how often a caller left the connection unwatched.
+    left: AtomicUsize,
+    /// Somebody sees to it that it is watched again.
+    guarded: AtomicBool,
 }
 
 /// Dropped by whoever stops to poll before all is done, be it by a panic: the runtime's task goes on.
@@ -48,6 +56,18 @@ impl Drop for Released<'_> {
     fn drop(&mut self) {
         self.0.state.store(WOKEN, Ordering::Release);
         self.0.task.wake();
+    }
+}
+
+/// What is carried ends with the runtime.
+struct Running(Arc<Driver>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut carried = self.0.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = (std::mem::take(&mut *carried), std::mem::take(&mut *self.0.begun()));
+        drop(carried);
+        drop(ended);
     }
 }
 
@@ -77,8 +97,8 @@ impl fmt::Debug for Driver {
 }
 
 impl Driver {
-    /// `appetite` is heeded by what reads the connection. Has to be called within a runtime.
-    pub(crate) fn new(appetite: Option<Arc<Appetite>>) -> Arc<Self> {
+    /// `reading` is heeded by what reads the connection. Has to be called within a runtime.
+    pub(crate) fn new(reading: Option<Arc<Reading>>) -> Arc<Self> {
         let signal = Arc::new(Signal { state: AtomicU8::new(0), task: AtomicWaker::new() });
         Arc::new(Driver {
             runtime: Handle::current(),
@@ -86,8 +106,10 @@ impl Driver {
             begun: Mutex::default(),
             waker: Waker::from(Arc::clone(&signal)),
             signal,
-            appetite,
+            reading,
             traffic: AtomicUsize::new(0),
+            left: AtomicUsize::new(0),
+            guarded: AtomicBool::new(false),
         })
     }
 
@@ -102,14 +124,16 @@ impl Driver {
 
     /// Polls whenever there is something to do, until all that was begun has ended.
     pub(crate) fn run(self: Arc<Self>) -> impl Future<Output = ()> + Send {
+        let running = Running(self);
         std::future::poll_fn(move |context| {
-            self.signal.task.register(context.waker());
+            let driver = &running.0;
+            driver.signal.task.register(context.waker());
             loop {
-                if let Some(carried) = self.try_lock() {
-                    return self.drive(carried, usize::MAX);
+                if let Some(carried) = driver.try_lock() {
+                    return driver.drive(carried, usize::MAX, true);
                 }
                 // Whoever polls on the way sees that there is more, unless it is done but for the lock.
-                if self.signal.state.fetch_or(WOKEN, Ordering::AcqRel) & HELD != 0 {
+                if driver.signal.state.fetch_or(WOKEN, Ordering::AcqRel) & HELD != 0 {
                     return Poll::Pending;
                 }
                 std::hint::spin_loop();
@@ -117,46 +141,24 @@ impl Driver {
         })
     }
 
-    /// Does `wake`, which gives little to do, and what it gives, if nobody else is at it and nothing
-    /// else waits to be carried.
-    pub(crate) fn wake_inline(&self, wake: impl FnOnce()) {
-        let quiet = self.appetite.is_some() && self.traffic.load(Ordering::Relaxed) == 0;
-        let Some(carried) = quiet.then(|| self.try_lock()).flatten() else {
-            return wake();
-        };
-        self.signal.state.fetch_or(HELD, Ordering::AcqRel);
-        wake();
-        let _runtime = self.runtime.enter();
-        if self.drive(carried, BITE).is_ready() {
-            self.signal.task.wake();
-        }
+    /// Carries one more.
+    pub(crate) fn carry(&self, one: Carried) {
+        self.begun().push(one);
+        self.signal.tell();
     }
 
-    fn drive(
-        &self,
-        mut carried: MutexGuard<'_, FuturesUnordered<CatchUnwind<AssertUnwindSafe<Carried>>>>,
-        appetite: usize,
-    ) -> Poll<()> {
-        if let Some(bounded) = &self.appetite {
-            bounded.set(appetite);
-        }
+    fn drive(&self, mut carried: MutexGuard<'_, Load>, appetite: usize, watched: bool) -> Poll<()> {
         let released = Released(&self.signal);
-        let (state, context) = (&self.signal.state, &mut Context::from_waker(&self.waker));
+        let state = &self.signal.state;
+        state.fetch_or(HELD, Ordering::AcqRel);
+        if let Some(reading) = &self.reading {
+            reading.set_appetite(appetite);
+            reading.watch(watched);
+        }
         for _ in 0..ROUNDS {
-            // Not a store: what was woken before has to be seen by what is polled from here on.
-            state.swap(HELD, Ordering::AcqRel);
-            loop {
-                let begun = std::mem::take(&mut *self.begun());
-                carried.extend(begun.into_iter().map(|one| AssertUnwindSafe(one).catch_unwind()));
-                match carried.poll_next_unpin(context) {
-                    Poll::Ready(Some(_ended)) => {}
-                    _ if !self.begun().is_empty() => {}
-                    Poll::Ready(None) => {
-                        std::mem::forget(released);
-                        return Poll::Ready(());
-                    }
-                    Poll::Pending => break,
-                }
+            if self.poll(&mut carried).is_ready() {
+                std::mem::forget(released);
+                return Poll::Ready(());
             }
             if state.compare_exchange(HELD, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                 std::mem::forget(released);
@@ -167,9 +169,22 @@ impl Driver {
         Poll::Pending
     }
 
-    fn try_lock(
-        &self,
-    ) -> Option<MutexGuard<'_, FuturesUnordered<CatchUnwind<AssertUnwindSafe<Carried>>>>> {
+    fn poll(&self, carried: &mut Load) -> Poll<()> {
+        // Not a store: what was woken before has to be seen by what is polled from here on.
+        self.signal.state.swap(HELD, Ordering::AcqRel);
+        let context = &mut Context::from_waker(&self.waker);
+        loop {
+            let begun = std::mem::take(&mut *self.begun());
+            carried.extend(begun.into_iter().map(|one| AssertUnwindSafe(one).catch_unwind()));
+            match carried.poll_next_unpin(context) {
+                Poll::Ready(Some(_ended)) => {}
+                _ if !self.begun().is_empty() => {}
+                ended => return ended.map(|_none| ()),
+            }
+        }
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, Load>> {
         match self.carried.try_lock() {
             Ok(carried) => Some(carried),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -182,23 +197,28 @@ impl Driver {
     }
 }
 
-impl Wake for Signal {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
+impl Signal {
+    fn tell(&self) {
         if self.state.fetch_or(WOKEN, Ordering::AcqRel) == 0 {
             self.task.wake();
         }
     }
 }
 
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.tell();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.tell();
+    }
+}
+
 impl hyper::rt::Executor<Carried> for Executor {
     fn execute(&self, one: Carried) {
         if let Some(driver) = self.0.upgrade() {
-            driver.begun().push(one);
-            driver.signal.wake_by_ref();
+            driver.carry(one);
         }
     }
 }

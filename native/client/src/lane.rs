@@ -1,26 +1,25 @@
+mod carrier;
+mod crowd;
+mod linger;
+mod parts;
+
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashMap;
 use prost::Message as _;
-use snakepit_protocol::pb::{
-    ExecuteResponse, LaneCancel, LanePart, LaneReply, LaneRequest, lane_reply, lane_request,
-};
+use snakepit_protocol::pb::{ExecuteResponse, LaneCancel, LaneRequest, lane_request};
 use snakepit_protocol::{LANE_MESSAGE_LIMIT, MESSAGE_OVERHEAD};
-use tokio::time::{Instant, sleep};
-use tonic::{Code, Status};
 
 use crate::connection::Closer;
-use crate::crowd::{Crowd, PATIENCE};
 use crate::driver::Driver;
-use crate::parts::Parts;
-use crate::rpc::Method;
-use crate::unary::accept;
 use crate::{CallError, Connection, Request};
+use crowd::Crowd;
+use linger::{Linger, linger};
+use parts::Parts;
 
 /// So many calls may be on a lane at once, sent or not. Far above any worker's capacity: it
 /// bounds memory, not concurrency.
@@ -35,7 +34,8 @@ const INLINE: usize = 64 * 1024;
 /// Bytes that an id takes in a message.
 const MAX_ID_SIZE: usize = 11;
 
-type OnReply = Box<dyn FnOnce(Result<ExecuteResponse, CallError>) + Send>;
+type Reply = Result<ExecuteResponse, CallError>;
+type OnReply = Box<dyn FnOnce(Reply, Arrival) + Send>;
 
 /// Many unary calls on one bidirectional gRPC stream, told apart by id.
 ///
@@ -52,16 +52,21 @@ pub struct Lane {
     connection: Weak<Closer>,
     driver: Weak<Driver>,
     crowd: Crowd,
+    /// Written under the lock, read by whoever chooses a way for a call.
+    open: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
-    open: bool,
+    /// The lane ends with the last handle of its connection, but not before its calls: held while
+    /// there are any.
+    connection: Option<Arc<Closer>>,
     next_id: u64,
     waiting: HashMap<u64, Waiting>,
     outbox: VecDeque<Box<LaneRequest>>,
     /// Bytes of the requests that were put into the outbox since it was empty.
     gathered: usize,
+    linger: Linger,
     writer: Option<Waker>,
 }
 
@@ -70,8 +75,31 @@ struct Waiting {
     /// Whoever is told takes the answer later.
     takes: bool,
     parts: Parts,
-    /// The lane ends with the last handle of its connection, but not before its calls.
-    _connection: Arc<Closer>,
+}
+
+/// The outbox is to be sent.
+struct Due<'a> {
+    state: MutexGuard<'a, State>,
+    /// There is no other call.
+    alone: bool,
+}
+
+/// How an answer comes to a caller that takes it; see [`Lane::call_and_take`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// While the call is made: its caller is there.
+    AtOnce,
+    /// Its caller has to be told.
+    Later,
+}
+
+/// A call on a lane, for a caller that takes the answer.
+#[derive(Debug)]
+pub enum Placed {
+    /// The answer came [`AtOnce`](Arrival::AtOnce).
+    Answered,
+    /// It comes later.
+    Waits(Ticket),
 }
 
 /// Names a call on a lane, to cancel it.
@@ -97,7 +125,7 @@ impl fmt::Debug for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
         f.debug_struct("Lane")
-            .field("open", &state.open)
+            .field("open", &self.is_open())
             .field("waiting", &state.waiting.len())
             .finish_non_exhaustive()
     }
@@ -106,11 +134,12 @@ impl fmt::Debug for Lane {
 impl Lane {
     pub(crate) fn new(connection: &Connection) -> Self {
         let state = State {
-            open: true,
+            connection: None,
             next_id: 1,
             waiting: HashMap::default(),
             outbox: VecDeque::new(),
             gathered: 0,
+            linger: Linger::new(),
             writer: None,
         };
         Lane {
@@ -118,17 +147,19 @@ impl Lane {
             connection: Arc::downgrade(connection.closer()),
             driver: Arc::downgrade(connection.driver()),
             crowd: Crowd::default(),
+            open: AtomicBool::new(true),
             state: Mutex::new(state),
         }
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.lock().open
+        self.open.load(Ordering::Acquire)
     }
 
     /// Takes no more calls. Those that it has are ended by its task.
     pub(crate) fn refuse(&self) {
-        self.lock().open = false;
+        let _state = self.lock();
+        self.open.store(false, Ordering::Release);
     }
 
     /// Whether a request is small enough not to hold up the others.
@@ -141,27 +172,49 @@ impl Lane {
     pub fn call(
         self: &Arc<Self>,
         request: Request,
-        on_reply: impl FnOnce(Result<ExecuteResponse, CallError>) + Send + 'static,
+        on_reply: impl FnOnce(Reply) + Send + 'static,
     ) -> Result<Ticket, CallError> {
-        self.put(request, false, Box::new(on_reply))
+        let (ticket, due) = self.put(request, false, Box::new(|reply, _| on_reply(reply)))?;
+        match due {
+            Some(Due { state, alone: true }) => self.send(state),
+            // Of callers who are not counted the runtime gathers those that come together.
+            Some(Due { state, alone: false }) => wake(state),
+            None => {}
+        }
+        Ok(ticket)
     }
 
     /// The same for a caller that is only told by `on_reply`. When it has taken its answer it says so
     /// by [`Ticket::taken`].
+    ///
+    /// Waits for nothing; but one that is the only caller, of handlers that lately took about nothing,
+    /// looks for the answer for some microseconds instead of having a thread woken for that.
     pub fn call_and_take(
         self: &Arc<Self>,
         request: Request,
-        on_reply: impl FnOnce(Result<ExecuteResponse, CallError>) + Send + 'static,
-    ) -> Result<Ticket, CallError> {
-        self.put(request, true, Box::new(on_reply))
+        on_reply: impl FnOnce(Reply, Arrival) + Send + 'static,
+    ) -> Result<Placed, CallError> {
+        let (ticket, due) = self.put(request, true, Box::new(on_reply))?;
+        let Some(Due { mut state, alone }) = due else {
+            return Ok(Placed::Waits(ticket));
+        };
+        if state.linger.is_due(alone) && state.gathered <= INLINE {
+            if self.send_and_linger(state, ticket.id) {
+                return Ok(Placed::Answered);
+            }
+        } else {
+            self.send(state);
+        }
+        Ok(Placed::Waits(ticket))
     }
 
+    /// Says too if it is due to be sent: it may wait for others.
     fn put(
         self: &Arc<Self>,
         request: Request,
         takes: bool,
         on_reply: OnReply,
-    ) -> Result<Ticket, CallError> {
+    ) -> Result<(Ticket, Option<Due<'_>>), CallError> {
         let mut message = Box::new(request.into_lane_request(0));
         // What cannot be sent would break the lane, and with it every other call.
         let limit = self.max_message_size.saturating_add(MESSAGE_OVERHEAD);
@@ -169,34 +222,53 @@ impl Lane {
         if size > limit {
             return Err(CallError::TooLarge(format!("a request of over {limit} bytes")));
         }
-        let connection = self.connection.upgrade().ok_or_else(CallError::not_sent)?;
         let mut state = self.lock();
-        if !state.open {
+        if !self.is_open() {
             return Err(CallError::not_sent());
         }
         if state.waiting.len() >= MAX_CALLS {
             return Err(CallError::Busy);
         }
+        let alone = state.waiting.is_empty();
+        if alone {
+            state.connection = Some(self.connection.upgrade().ok_or_else(CallError::not_sent)?);
+        }
         let id = state.next_id;
         state.next_id += 1;
         message.id = id;
-        let (parts, alone) = (Parts::default(), state.waiting.is_empty());
-        state.waiting.insert(id, Waiting { on_reply, takes, parts, _connection: connection });
+        state.waiting.insert(id, Waiting { on_reply, takes, parts: Parts::default() });
         state.gathered = if state.outbox.is_empty() { size } else { state.gathered + size };
         state.outbox.push_back(message);
-        if !self.crowd.is_expected() || state.outbox.len() >= TOGETHER {
-            // Of callers who are not counted the runtime gathers those that come together.
-            if takes || alone { self.send(state) } else { wake(state) }
-        }
-        Ok(Ticket { lane: Arc::clone(self), id })
+        let due = !self.crowd.is_expected() || state.outbox.len() >= TOGETHER;
+        Ok((Ticket { lane: Arc::clone(self), id }, due.then_some(Due { state, alone })))
     }
 
     /// Sends what has gathered, here if it is little.
     fn send(&self, state: MutexGuard<'_, State>) {
         match self.driver.upgrade() {
-            Some(driver) if state.gathered <= INLINE => driver.wake_inline(|| wake(state)),
+            Some(driver) if state.gathered <= INLINE => {
+                let _hold = driver.hold();
+                wake(state);
+            }
             _ => wake(state),
         }
+    }
+
+    /// Says whether the answer is here.
+    fn send_and_linger(&self, mut state: MutexGuard<'_, State>, id: u64) -> bool {
+        let driver = self.driver.upgrade();
+        let Some(mut hold) = driver.as_ref().and_then(Driver::hold) else {
+            wake(state);
+            return false;
+        };
+        state.linger.begin(id);
+        wake(state);
+        linger(&mut hold, || self.lock().linger.is_over());
+        let answered = self.lock().linger.end();
+        if answered {
+            hold.leave_unwatched();
+        }
+        answered
     }
 
     fn taken(&self) {
@@ -216,7 +288,7 @@ impl Lane {
     fn cancel(&self, id: u64) {
         let mut state = self.lock();
         // Dropped after the lock is: what it owns may take locks of its own.
-        let Some(waiting) = state.waiting.remove(&id) else {
+        let Some(_removed) = state.remove(id) else {
             return;
         };
         match state.outbox.iter().position(|message| message.id == id) {
@@ -230,115 +302,6 @@ impl Lane {
             }
         }
         wake(state);
-        drop(waiting);
-    }
-
-    /// Carries the lane until the connection ends, or its last handle is gone.
-    pub(crate) fn run(
-        self: Arc<Self>,
-        connection: &Connection,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        // From here on: when the future is dropped, be it before it began, nobody is left waiting.
-        let closing = Closing(Arc::clone(&self));
-        let outgoing = Outgoings(Arc::clone(&self));
-        let rpcs = connection.rpcs();
-        let mut closed = connection.closed();
-        let peer = Arc::clone(connection.peer());
-        async move {
-            let _closing = closing;
-            let carried = async {
-                let mut replies = rpcs.begin(Method::Lane, outgoing, None).await?;
-                let (mut patience, mut waits) = (pin!(sleep(PATIENCE)), false);
-                loop {
-                    tokio::select! {
-                        biased;
-                        // First: replies may come without a pause.
-                        () = &mut patience, if waits => {
-                            waits = false;
-                            self.crowd.give_up();
-                            self.send_gathered();
-                        }
-                        reply = replies.message() => match reply? {
-                            Some(reply) => self.deliver(reply),
-                            None => return Ok::<_, Status>(()),
-                        },
-                    }
-                    if !waits && self.crowd.is_expected() {
-                        waits = true;
-                        patience.as_mut().reset(Instant::now() + PATIENCE);
-                    }
-                }
-            };
-            tokio::select! {
-                biased;
-                ended = carried => {
-                    let why = ended.err().map(|status| status.code());
-                    peer.is_lost(&format!("its lane ended ({})", why.unwrap_or(Code::Ok)));
-                }
-                _ = closed.wait_for(|closed| *closed) => {}
-            }
-        }
-    }
-
-    fn deliver(&self, reply: LaneReply) {
-        let id = reply.id;
-        let result = match reply.message {
-            Some(lane_reply::Message::Response(response)) => accept(response),
-            Some(lane_reply::Message::Part(part)) => match self.gather(id, &part) {
-                Some(whole) => whole.and_then(accept),
-                None => return,
-            },
-            None => Err(CallError::Protocol("a reply without a message".to_owned())),
-        };
-        // No entry: the call was cancelled while its reply was on the way.
-        let waiting = self.lock().waiting.remove(&id);
-        if let Some(waiting) = waiting {
-            if waiting.takes {
-                self.crowd.grow();
-            }
-            answer(waiting.on_reply, result);
-        }
-    }
-
-    /// Adds a part to a reply. Gives the reply once it is complete.
-    fn gather(&self, id: u64, part: &LanePart) -> Option<Result<ExecuteResponse, CallError>> {
-        // Out of the lock, for which callers wait on threads that must not, while it grows.
-        let mut parts = std::mem::take(&mut self.lock().waiting.get_mut(&id)?.parts);
-        let whole = parts.add(part, self.max_message_size);
-        self.lock().waiting.get_mut(&id)?.parts = parts;
-        whole
-    }
-
-    fn close(&self) {
-        let mut state = self.lock();
-        state.open = false;
-        let outbox = std::mem::take(&mut state.outbox);
-        let waiting = std::mem::take(&mut state.waiting);
-        // The sender of requests has to learn of it: HTTP/2 ends a stream with both its halves.
-        wake(state);
-        let unsent: HashSet<u64> = outbox.iter().map(|message| message.id).collect();
-        for (id, call) in waiting {
-            let error = match unsent.contains(&id) {
-                true => CallError::not_sent(),
-                false => CallError::WorkerExited,
-            };
-            answer(call.on_reply, Err(error));
-        }
-    }
-
-    fn poll_outgoing(&self, context: &mut Context<'_>) -> Poll<Option<Box<LaneRequest>>> {
-        let mut state = self.lock();
-        // What is still here was not sent, and its callers hear that.
-        if !state.open {
-            return Poll::Ready(None);
-        }
-        match state.outbox.pop_front() {
-            Some(message) => Poll::Ready(Some(message)),
-            None => {
-                state.writer = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
     }
 
     // Nothing awaits and nothing foreign runs under the lock.
@@ -347,34 +310,23 @@ impl Lane {
     }
 }
 
+impl State {
+    /// A call that waits no more, and the connection if it was the last.
+    fn remove(&mut self, id: u64) -> Option<(Waiting, Option<Arc<Closer>>)> {
+        let removed = self.waiting.remove(&id)?;
+        let connection = if self.waiting.is_empty() { self.connection.take() } else { None };
+        Some((removed, connection))
+    }
+
+    fn arrival(&mut self, id: u64) -> Arrival {
+        if self.linger.finds(id) { Arrival::AtOnce } else { Arrival::Later }
+    }
+}
+
 fn wake(mut state: MutexGuard<'_, State>) {
     let writer = state.writer.take();
     drop(state);
     if let Some(writer) = writer {
         writer.wake();
-    }
-}
-
-/// A panic over one call's answer must not take the other calls on the lane with it.
-fn answer(on_reply: OnReply, result: Result<ExecuteResponse, CallError>) {
-    let _ = std::panic::catch_unwind(AssertUnwindSafe(|| on_reply(result)));
-}
-
-struct Closing(Arc<Lane>);
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-/// The request side of the lane.
-struct Outgoings(Arc<Lane>);
-
-impl futures_core::Stream for Outgoings {
-    type Item = Result<Box<LaneRequest>, Status>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_outgoing(context).map(|message| message.map(Ok))
     }
 }

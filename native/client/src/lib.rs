@@ -12,7 +12,6 @@
 
 mod connection;
 mod connector;
-mod crowd;
 mod downlink;
 mod driver;
 mod error;
@@ -20,8 +19,8 @@ mod health;
 mod lane;
 mod meter;
 mod pace;
-mod parts;
 mod peer;
+mod reading;
 mod request;
 mod rpc;
 mod speaker;
@@ -33,7 +32,7 @@ pub use connection::{Connection, Options};
 pub use downlink::Sink;
 pub use error::{CallError, RemoteError};
 pub use health::{Health, health};
-pub use lane::{Lane, Ticket};
+pub use lane::{Arrival, Lane, Placed, Ticket};
 pub use meter::Meter;
 pub use pace::Pace;
 pub use request::Request;

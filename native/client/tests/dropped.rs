@@ -6,12 +6,11 @@ mod support;
 
 use std::time::Duration;
 
-use snakepit_client::{Connection, Options, Request};
-use support::lane::{Other, number_in, open};
+use snakepit_client::{Connection, Options};
+use support::lane::{Other, ask, number_in, open};
 use support::peer::Peer;
-use support::{numbered, request, round_trip, watched};
+use support::{round_trip, watched};
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
 
 /// Of each kind.
 const CONNECTIONS: usize = 100;
@@ -37,9 +36,7 @@ async fn with_a_lane(peer: &mut Peer) {
     let connection = peer.connection();
     let (lane, _task) = open(&connection);
     let mut other = Other::accept(peer).await;
-    let (sender, answer) = oneshot::channel();
-    let asked = Request { args: vec![numbered(1)], ..request("echo") };
-    let ticket = lane.call_and_take(asked, |answer| sender.send(answer).unwrap()).unwrap();
+    let (ticket, answer) = ask(&lane, 1);
     let id = other.id().await;
     other.reply(id, 1);
     assert_eq!(number_in(answer.await.unwrap()), 1);

@@ -15,9 +15,10 @@ use prost::Message as _;
 use snakepit_client::{CallError, Connection, Lane, Options, Request, Ticket, health};
 use snakepit_protocol::LANE_MESSAGE_LIMIT;
 use snakepit_protocol::pb::{Entry, ErrorDetail, ExecuteResponse, LaneReply, lane_request};
-use support::lane::{Answer, Other, frame, number_in, open, reply};
+use support::lane::{Answer, Other, frame, number_in, numbered_request, open, reply};
 use support::peer::Peer;
-use support::{entry, frozen, live, numbered, request, response, round_trip};
+use support::{entry, frozen, live, numbered, request, response, round_trip, watched};
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -26,8 +27,7 @@ const MAX_CALLS: usize = 16_384;
 
 /// Makes a call whose number is its argument.
 fn call(lane: &Arc<Lane>, number: usize) -> (Ticket, oneshot::Receiver<Answer>) {
-    let request = Request { args: vec![numbered(number)], ..request("echo") };
-    try_call(lane, request).unwrap()
+    try_call(lane, numbered_request(number)).unwrap()
 }
 
 fn try_call(
@@ -149,14 +149,12 @@ fn a_call_cancelled_before_it_was_sent_is_never_sent() {
     frozen(async {
         let mut peer = Peer::start();
         let connection = peer.connection();
-        let carried = connection.open_lane().unwrap();
-        let lane = Arc::clone(connection.lane().unwrap());
+        let (lane, _task) = open(&connection);
         let (_first, _) = call(&lane, 1);
         let (cancelled, nothing) = call(&lane, 2);
         let (_third, _) = call(&lane, 3);
         cancelled.cancel();
         assert!(nothing.await.is_err());
-        tokio::spawn(carried);
         let mut other = Other::accept(&mut peer).await;
         assert_eq!(other.frame().await.1, Some(1));
         assert_eq!(other.frame().await.1, Some(3));
@@ -481,14 +479,19 @@ fn a_peer_that_refuses_the_lane_ends_the_calls_on_it() {
 }
 
 #[test]
-fn a_lane_that_is_never_carried_ends_the_calls_on_it() {
-    frozen(async {
-        let peer = Peer::start();
-        let connection = peer.connection();
-        let carried = connection.open_lane().unwrap();
-        let (_ticket, answer) = call(connection.lane().unwrap(), 1);
-        drop(carried);
-        assert!(not_sent(&answer.await.unwrap()));
+fn a_lane_whose_runtime_ends_ends_the_calls_on_it() {
+    watched(|| {
+        let mut peer = Peer::start();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (connection, answer) = runtime.block_on(async {
+            let connection = peer.connection();
+            let (lane, _task) = open(&connection);
+            let (_ticket, answer) = call(&lane, 1);
+            assert_eq!(Other::accept(&mut peer).await.frame().await.1, Some(1));
+            (connection, answer)
+        });
+        drop(runtime);
+        assert_eq!(answer.blocking_recv().unwrap(), Err(CallError::WorkerExited));
         assert!(connection.lane().is_none());
     });
 }

@@ -10,15 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use snakepit_client::{Connection, Deadlines, Lane, Pace, Request, Ticket};
-use support::lane::{Answer, Other, frame, number_in, open};
+use snakepit_client::{Connection, Deadlines, Lane, Pace, Placed, Request, Ticket};
+use support::lane::{Other, ask as call, frame, number_in, numbered_request, open};
 use support::peer::Peer;
 use support::wire::Wire;
 use support::{
     Running, chunk, entry, frozen, last, live, number, numbered, request, round_trip, watched,
 };
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
 use tokio::time::advance;
 
 /// So many requests wait for callers that are expected, at most.
@@ -26,19 +25,6 @@ const TOGETHER: usize = 8;
 
 /// Longer than anybody is expected.
 const LONG: Duration = Duration::from_millis(3);
-
-/// Makes a call whose number is its argument; its caller says when it has taken the answer.
-fn call(lane: &Arc<Lane>, number: usize) -> (Ticket, oneshot::Receiver<Answer>) {
-    let (sender, answer) = oneshot::channel();
-    let told = move |answer| {
-        let _ = sender.send(answer);
-    };
-    (lane.call_and_take(numbered_request(number), told).unwrap(), answer)
-}
-
-fn numbered_request(number: usize) -> Request {
-    Request { args: vec![numbered(number)], ..request("echo") }
-}
 
 /// So many callers that were told of their answers, and have not taken them.
 async fn told(lane: &Arc<Lane>, other: &mut Other, callers: usize) -> Vec<Ticket> {
@@ -245,7 +231,7 @@ fn a_call_is_not_sent_once_close_has_returned() {
         let connection = runtime.block_on(async { peer.connection() });
         let (lane, _other) = established(&runtime, &mut peer, &connection);
         connection.close();
-        let refused = lane.call_and_take(numbered_request(0), |_| {}).unwrap_err();
+        let refused = lane.call_and_take(numbered_request(0), |_, _| {}).unwrap_err();
         assert!(matches!(refused, snakepit_client::CallError::Unavailable(_)), "{refused:?}");
     });
 }
@@ -327,12 +313,14 @@ fn under_load_every_caller_that_takes_is_answered() {
                         0 => vec![numbered(number), entry("data", vec![0; 200_000])],
                         _ => vec![numbered(number)],
                     };
-                    let told = move |answer| sender.send(answer).unwrap();
+                    let told = move |answer, _arrival| sender.send(answer).unwrap();
                     let asked = Request { args, ..request("echo") };
-                    let ticket = lane.call_and_take(asked, told).unwrap();
+                    let placed = lane.call_and_take(asked, told).unwrap();
                     assert_eq!(number_in(answers.recv().unwrap()), number);
                     // Some never take theirs.
-                    if number % 11 > 0 {
+                    if let Placed::Waits(ticket) = placed
+                        && number % 11 > 0
+                    {
                         ticket.taken();
                     }
                 }

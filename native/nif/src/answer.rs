@@ -1,7 +1,8 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustler::{Encoder, Env, NifResult, OwnedEnv, ResourceArc, Term};
-use snakepit_client::{CallError, Speaker};
+use snakepit_client::{Arrival, CallError};
 use snakepit_protocol::pb::ExecuteResponse;
 
 use crate::atoms;
@@ -11,49 +12,100 @@ use crate::mailbox::{self, Bell};
 use crate::reason::{self, CallNames, Shape};
 use crate::term::Maps;
 
+pub(crate) type Reply = Result<ExecuteResponse, CallError>;
+
 /// The answer to a unary call, which waits until its caller takes it; see [`inbox`](crate::inbox).
 pub(crate) struct Answer {
     pub(crate) names: CallNames,
     state: Mutex<State>,
-    /// Of the bell that has rung; freed with the handle, by the caller's scheduler.
-    spent: Mutex<Option<OwnedEnv>>,
 }
 
-enum State {
-    Awaited,
-    Here(Result<ExecuteResponse, CallError>),
+struct State {
+    outcome: Option<Outcome>,
+    /// Rings once, under the lock: none once its caller knows, or does not want to any more.
+    bell: Option<Bell>,
+    /// Of the bell that has rung; freed with the handle, by the caller's scheduler.
+    spent: Option<OwnedEnv>,
+}
+
+enum Outcome {
+    Here(Reply),
     /// The task of the call has panicked.
     Failed,
 }
 
+thread_local! {
+    /// Came while a NIF runs on this thread, which has the means to tell their callers.
+    static ARRIVED: RefCell<Option<Vec<Arc<Answer>>>> = const { RefCell::new(None) };
+}
+
+/// Runs what may bring answers to calls of any process, and tells their callers.
+pub(crate) fn bringing<T>(env: Env<'_>, run: impl FnOnce() -> T) -> T {
+    let _tells = Tells(env);
+    ARRIVED.set(Some(Vec::new()));
+    run()
+}
+
+/// Tells them on the way out, be it by a panic.
+struct Tells<'a>(Env<'a>);
+
+impl Drop for Tells<'_> {
+    fn drop(&mut self) {
+        for answer in ARRIVED.take().into_iter().flatten() {
+            let mut state = answer.lock();
+            if let Some(bell) = state.bell.take() {
+                bell.ring_from(self.0);
+            }
+        }
+    }
+}
+
 impl Answer {
-    pub(crate) fn new(names: CallNames) -> Self {
-        Answer { names, state: Mutex::new(State::Awaited), spent: Mutex::new(None) }
+    pub(crate) fn new(names: CallNames, bell: Bell) -> Self {
+        let state = State { outcome: None, bell: Some(bell), spent: None };
+        Answer { names, state: Mutex::new(state) }
     }
 
-    /// It is here: its caller is told, unless the call was cancelled.
-    pub(crate) fn comes(
-        &self,
-        result: Result<ExecuteResponse, CallError>,
-        speaker: &Speaker<Bell>,
-    ) {
-        if let Err(error) = &result {
+    /// It is here: its caller is told, unless it is there or has cancelled the call.
+    pub(crate) fn comes(self: &Arc<Self>, reply: Reply, arrival: Arrival) {
+        if let Err(error) = &reply {
             self.names.log(error);
         }
-        self.set(State::Here(result), speaker);
+        self.ends(Outcome::Here(reply), arrival);
     }
 
     /// It will never come.
-    pub(crate) fn fails(&self, speaker: &Speaker<Bell>) {
-        self.set(State::Failed, speaker);
+    pub(crate) fn fails(self: &Arc<Self>) {
+        self.ends(Outcome::Failed, Arrival::Later);
     }
 
-    fn set(&self, state: State, speaker: &Speaker<Bell>) {
-        *self.lock() = state;
-        speaker.say_last(|bell| {
-            let spent = bell.ring();
-            *self.spent.lock().unwrap_or_else(PoisonError::into_inner) = Some(spent);
+    fn ends(self: &Arc<Self>, outcome: Outcome, arrival: Arrival) {
+        let mut state = self.lock();
+        if state.bell.is_none() {
+            return;
+        }
+        state.outcome = Some(outcome);
+        if arrival == Arrival::AtOnce {
+            return;
+        }
+        let on_its_way = ARRIVED.with_borrow_mut(|arrived| {
+            let arrived = arrived.as_mut()?;
+            arrived.push(Arc::clone(self));
+            Some(())
         });
+        if on_its_way.is_none() {
+            state.spent = state.bell.take().map(Bell::ring);
+        }
+    }
+
+    /// Nothing more is sent after this returns. Says whether there was anything to stop.
+    pub(crate) fn silence(&self) -> bool {
+        let bell = self.lock().bell.take();
+        bell.is_some()
+    }
+
+    pub(crate) fn is_silent(&self) -> bool {
+        self.lock().bell.is_none()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -61,16 +113,44 @@ impl Answer {
     }
 
     /// `None` when it is too much for one time slice and `bounded`; then it waits on.
-    fn take(&self, bounded: bool) -> Option<State> {
+    fn take(&self, bounded: bool) -> Option<Option<Outcome>> {
         let mut state = self.lock();
-        match &*state {
-            State::Here(Ok(response))
+        match &state.outcome {
+            Some(Outcome::Here(Ok(response)))
                 if bounded && effort(&response.result, response.codec()) > SLICE =>
             {
                 None
             }
-            _ => Some(std::mem::replace(&mut *state, State::Awaited)),
+            _ => Some(state.outcome.take()),
         }
+    }
+
+    /// The answer for a caller that is there. If it is too much for one time slice, its caller is told
+    /// as if it had come later.
+    pub(crate) fn at_once<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
+        let bell = self.lock().bell.take();
+        match (self.take(true), bell) {
+            (None, Some(bell)) => {
+                bell.ring_from(env);
+                None
+            }
+            (outcome, _) => Some(self.term(env, outcome.flatten().unwrap_or(Outcome::Failed))),
+        }
+    }
+
+    fn term<'a>(&self, env: Env<'a>, outcome: Outcome) -> Term<'a> {
+        let names = &self.names;
+        let reason = match outcome {
+            Outcome::Here(Ok(response)) => {
+                match Maps::new(env).result(&response.result, response.codec()) {
+                    Ok(result) => return mailbox::tagged(env, atoms::ok(), result),
+                    Err(error) => reason::undecodable(env, names, &error, "result"),
+                }
+            }
+            Outcome::Here(Err(error)) => reason::encode(env, &error, names, Shape::Unary),
+            Outcome::Failed => reason::internal(env, names),
+        };
+        mailbox::error(env, reason)
     }
 }
 
@@ -89,21 +169,10 @@ fn answer_large<'a>(env: Env<'a>, handle: ResourceArc<Handle>) -> NifResult<Term
 
 fn answered<'a>(env: Env<'a>, handle: &Handle, bounded: bool) -> NifResult<Term<'a>> {
     let answer = handle.answer().ok_or(rustler::Error::BadArg)?;
-    let names = &answer.names;
-    let Some(state) = answer.take(bounded) else {
+    let Some(outcome) = answer.take(bounded) else {
         return Ok(atoms::yield_().encode(env));
     };
-    handle.taken();
-    let reason = match state {
-        State::Here(Ok(response)) => {
-            match Maps::new(env).result(&response.result, response.codec()) {
-                Ok(result) => return Ok(mailbox::tagged(env, atoms::ok(), result)),
-                Err(error) => reason::undecodable(env, names, &error, "result"),
-            }
-        }
-        State::Here(Err(error)) => reason::encode(env, &error, names, Shape::Unary),
-        State::Failed => reason::internal(env, names),
-        State::Awaited => return Err(rustler::Error::BadArg),
-    };
-    Ok(mailbox::error(env, reason))
+    let outcome = outcome.ok_or(rustler::Error::BadArg)?;
+    bringing(env, || handle.taken());
+    Ok(answer.term(env, outcome))
 }

@@ -1,18 +1,27 @@
+use std::cell::Cell;
 use std::sync::Arc;
 
+use rustler::schedule::consume_timeslice;
 use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
-use snakepit_client::{CallError, Lane, Request, Speaker, unary};
-use snakepit_protocol::pb::ExecuteResponse;
+use snakepit_client::{Arrival, CallError, Lane, Placed, Request, unary};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Reply, bringing};
 use crate::channel::ChannelResource;
 use crate::handle::{Handle, Way};
 use crate::mailbox::Bell;
 use crate::reason::{self, CallNames, Shape};
 use crate::{atoms, request, runtime};
 
+/// After so many answers that came at once others may run.
+const IN_A_ROW: u32 = 8;
+
+thread_local! {
+    static ANSWERED: Cell<u32> = const { Cell::new(0) };
+}
+
 /// Starts a unary call. Returns its handle, `{:error, reason}`, or `:yield` when the arguments
-/// are too much for one time slice.
+/// are too much for one time slice. If the answer is there at once, that:
+/// `{:ok, map}` or `{:error, reason}`.
 #[rustler::nif]
 fn call<'a>(
     env: Env<'a>,
@@ -45,11 +54,17 @@ fn start<'a>(
         Ok(request) => request,
         Err(refusal) => return Ok(refusal),
     };
-    let answer = Arc::new(Answer::new(CallNames::of(&request, channel.worker_id())));
+    let names = CallNames::of(&request, channel.worker_id());
+    let answer = Arc::new(Answer::new(names, Bell::new(env, reference)));
     answer.names.log_start();
-    let speaker = Speaker::new(Bell::new(env, reference));
-    match submit(&channel, request, speaker.clone(), Arc::clone(&answer)) {
-        Ok(way) => Ok(ResourceArc::new(Handle::Call { speaker, way, answer }).encode(env)),
+    match bringing(env, || submit(&channel, request, &answer)) {
+        Ok(Some(way)) => Ok(ResourceArc::new(Handle::Call { way, answer }).encode(env)),
+        Ok(None) => {
+            let_others_run(env);
+            Ok(answer.at_once(env).unwrap_or_else(|| {
+                ResourceArc::new(Handle::Call { way: Way::Gone, answer }).encode(env)
+            }))
+        }
         Err(error) => {
             answer.names.log(&error);
             let reason = reason::encode(env, &error, &answer.names, Shape::Unary);
@@ -58,49 +73,64 @@ fn start<'a>(
     }
 }
 
+/// A process that always has its answer at once does not wait, and so would keep the others of its
+/// scheduler waiting until its time slice ends.
+fn let_others_run(env: Env<'_>) {
+    let answered = ANSWERED.get().wrapping_add(1);
+    ANSWERED.set(answered);
+    if answered.is_multiple_of(IN_A_ROW) {
+        consume_timeslice(env, 100);
+    }
+}
+
+/// Gives what carries the call, unless it is answered.
 fn submit(
     channel: &ResourceArc<ChannelResource>,
     request: Request,
-    speaker: Speaker<Bell>,
-    answer: Arc<Answer>,
-) -> Result<Way, CallError> {
+    answer: &Arc<Answer>,
+) -> Result<Option<Way>, CallError> {
     let connection = channel.connection();
+    let answer = Arc::clone(answer);
     if Lane::carries(&request)
         && let Some(lane) = connection.lane()
     {
-        let on_reply = move |result| answer.comes(result, &speaker);
-        return lane.call_and_take(request, on_reply).map(Way::Lane);
+        // A stream may have heard of the end before the lane.
+        if connection.is_lost() {
+            return Err(CallError::not_sent());
+        }
+        let on_reply = move |reply, arrival| answer.comes(reply, arrival);
+        return Ok(match lane.call_and_take(request, on_reply)? {
+            Placed::Waits(ticket) => Some(Way::Lane(ticket)),
+            Placed::Answered => None,
+        });
     }
     let runtime = runtime::handle().ok_or(CallError::Busy)?;
     let connection = connection.clone();
     let task = runtime.spawn(async move {
-        let duty = Duty { speaker, answer: Some(answer) };
-        let result = unary(&connection, request).await;
-        duty.fulfil(result);
+        let duty = Duty(Some(answer));
+        let reply = unary(&connection, request).await;
+        duty.fulfil(reply);
     });
-    Ok(Way::Task(task.abort_handle()))
+    Ok(Some(Way::Task(task.abort_handle())))
 }
 
 /// The duty to answer a call; a task that panics says so.
-struct Duty {
-    speaker: Speaker<Bell>,
-    answer: Option<Arc<Answer>>,
-}
+struct Duty(Option<Arc<Answer>>);
 
 impl Duty {
-    fn fulfil(mut self, result: Result<ExecuteResponse, CallError>) {
-        if let Some(answer) = self.answer.take() {
-            answer.comes(result, &self.speaker);
+    fn fulfil(mut self, reply: Reply) {
+        if let Some(answer) = self.0.take() {
+            answer.comes(reply, Arrival::Later);
         }
     }
 }
 
 impl Drop for Duty {
     fn drop(&mut self) {
-        if let Some(answer) = &self.answer
-            && answer.names.log_end(self.speaker.is_silent())
+        if let Some(answer) = &self.0
+            && answer.names.log_end(answer.is_silent())
         {
-            answer.fails(&self.speaker);
+            answer.fails();
         }
     }
 }

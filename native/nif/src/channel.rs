@@ -57,9 +57,7 @@ fn channel_open<'a>(env: Env<'a>, target: String, options: Term<'a>) -> NifResul
 /// Opens the lane: unary calls ride on it from now on.
 #[rustler::nif]
 fn channel_lane(channel: ResourceArc<ChannelResource>) -> Atom {
-    if let (Some(runtime), Some(lane)) = (runtime::handle(), channel.connection.open_lane()) {
-        runtime.spawn(lane);
-    }
+    let _end = channel.connection.open_lane();
     atoms::ok()
 }
 

@@ -7,14 +7,14 @@ use crate::answer::Answer;
 use crate::atoms;
 use crate::gauge::{self, Gauge};
 use crate::inbox::Inbox;
-use crate::mailbox::{Bell, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::reason::CallNames;
 
 /// Owns one call. Cancelling it, the death of the owner and the collection of the handle are the
 /// same thing.
 pub(crate) enum Handle {
     /// With one answer.
-    Call { speaker: Speaker<Bell>, way: Way, answer: Arc<Answer> },
+    Call { way: Way, answer: Arc<Answer> },
     /// With chunks; apart, as it is large and a call is to be small.
     Stream(Box<Stream>),
 }
@@ -30,6 +30,8 @@ pub(crate) struct Stream {
 pub(crate) enum Way {
     Lane(Ticket),
     Task(AbortHandle),
+    /// It is answered.
+    Gone,
 }
 
 /// What a stream takes from its caller.
@@ -93,9 +95,10 @@ impl Handle {
     // Silence says false when the call is over already: then there is nothing to stop.
     pub(crate) fn cancel(&self) {
         match self {
-            Handle::Call { speaker, way, .. } if speaker.silence() => match way {
+            Handle::Call { way, answer } if answer.silence() => match way {
                 Way::Lane(ticket) => ticket.cancel(),
                 Way::Task(task) => task.abort(),
+                Way::Gone => {}
             },
             Handle::Stream(stream) if stream.speaker.silence() => stream.task.abort(),
             Handle::Call { .. } | Handle::Stream(_) => {}

@@ -38,6 +38,11 @@ impl Bell {
         let _ = env.send_and_clear(&self.pid, |env| term.load(env));
         env
     }
+
+    /// The same within a NIF, whose environment this is.
+    pub(crate) fn ring_from(self, env: Env<'_>) {
+        let _ = env.send(&self.pid, self.message.in_env(env));
+    }
 }
 
 /// The process that waits for a call, and the reference it waits under.

@@ -1,8 +1,9 @@
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -11,6 +12,9 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 
 /// After so many writes without waiting it is not watched any more whether the peer has room.
 const EASY: u32 = 64;
+
+/// Bytes that are read at a time while nobody watches.
+const SIP: usize = 4096;
 
 /// A unix socket of which the runtime hears when there is something to read, but not each time its
 /// peer has read something.
@@ -21,12 +25,16 @@ const EASY: u32 = 64;
 /// for some more after that.
 #[derive(Debug)]
 pub struct Socket {
-    stream: net::UnixStream,
-    /// The same socket. A pipe's, because those are watched for one thing alone.
-    reading: Receiver,
-    /// The same socket, while it is watched for room.
-    writing: Option<Sender>,
+    stream: Arc<net::UnixStream>,
+    /// The same socket, while it is watched for what comes. A pipe's, because those are watched for
+    /// one thing alone.
+    reading: Option<Receiver>,
     /// The same socket, while it is not. Made with it: a descriptor may not be had when one is needed.
+    spare_to_read: Option<OwnedFd>,
+    /// What came with the last read was all.
+    drained: bool,
+    /// The same socket, while it is watched for room, and while it is not.
+    writing: Option<Sender>,
     spare: Option<OwnedFd>,
     /// Writes since the last that had to wait.
     easy: u32,
@@ -36,9 +44,44 @@ impl Socket {
     /// Takes over a connected socket. Has to be called within a tokio runtime, which then watches it.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         let stream = stream.into_std()?;
-        let reading = Receiver::from_owned_fd_unchecked(again(&stream)?)?;
+        let reading = Some(Receiver::from_owned_fd_unchecked(again(&stream)?)?);
         let spare = Some(again(&stream)?);
-        Ok(Socket { stream, reading, writing: None, spare, easy: 0 })
+        Ok(Socket {
+            stream: Arc::new(stream),
+            reading,
+            spare_to_read: None,
+            drained: false,
+            writing: None,
+            spare,
+            easy: 0,
+        })
+    }
+
+    /// The socket itself.
+    pub fn stream(&self) -> &Arc<net::UnixStream> {
+        &self.stream
+    }
+
+    /// Reads what is there. When nothing is, nobody is told of what comes later, until the socket is
+    /// read as usual: the runtime does not watch it from now on.
+    pub fn poll_read_unwatched(&mut self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(reading) = self.reading.take() {
+            self.spare_to_read = Some(reading.into_nonblocking_fd()?);
+        }
+        if std::mem::take(&mut self.drained) {
+            return Poll::Pending;
+        }
+        let mut sip = [0; SIP];
+        let most = buffer.remaining().min(SIP);
+        match (&*self.stream).read(&mut sip[..most]) {
+            Ok(read) => {
+                buffer.put_slice(&sip[..read]);
+                self.drained = (1..most).contains(&read);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 
     fn poll_write_by(
@@ -48,7 +91,7 @@ impl Socket {
         watched: impl FnOnce(Pin<&mut Sender>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if let Some(spare) = self.spare.take() {
-            match unwatched(&mut &self.stream) {
+            match unwatched(&mut &*self.stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.writing = Some(Sender::from_owned_fd_unchecked(spare)?);
                 }
@@ -82,7 +125,14 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.reading).poll_read(context, buffer)
+        if let Some(spare) = self.spare_to_read.take() {
+            self.reading = Some(Receiver::from_owned_fd_unchecked(spare)?);
+            self.drained = false;
+        }
+        let Some(reading) = self.reading.as_mut() else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        Pin::new(reading).poll_read(context, buffer)
     }
 }
 

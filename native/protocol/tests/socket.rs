@@ -1,4 +1,5 @@
-//! A socket that is watched for room only while there is none carries every byte, both ways, and
+//! A socket that is watched for room only while there is none, and for what comes only while it is to
+//! be, carries every byte, both ways, and
 //! says when its peer is gone.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -11,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use snakepit_protocol::Socket;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf, split};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
@@ -232,6 +233,36 @@ async fn once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
+/// What is there, None if that is nothing.
+fn sip(socket: &mut Socket) -> Option<Vec<u8>> {
+    let mut room = [0; 100];
+    let mut buffer = ReadBuf::new(&mut room);
+    match socket.poll_read_unwatched(&mut buffer) {
+        Poll::Ready(read) => read.map(|()| Some(buffer.filled().to_vec())).unwrap(),
+        Poll::Pending => None,
+    }
+}
+
+#[test]
+fn what_comes_while_nobody_watches_is_there_for_whoever_looks_or_watches_again() {
+    with_socket(|mut socket, mut peer| async move {
+        assert_eq!(sip(&mut socket), None);
+        for from in [0, 10, 20] {
+            peer.write_all(&pattern(from, 10)).unwrap();
+            assert_eq!(sip(&mut socket), Some(pattern(from, 10)));
+            assert_eq!(sip(&mut socket), None);
+        }
+        peer.write_all(&pattern(30, 100)).unwrap();
+        let mut read = vec![0; 200];
+        socket.read_exact(&mut read[..100]).await.unwrap();
+        let writing = thread::spawn(move || peer.write_all(&pattern(130, 100)).map(|()| peer));
+        socket.read_exact(&mut read[100..]).await.unwrap();
+        assert_eq!(read, pattern(30, 200));
+        drop(writing.join().unwrap().unwrap());
+        assert_eq!(sip(&mut socket), Some(Vec::new()));
+    });
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn it_needs_no_more_descriptors_when_it_has_to_wait() {
@@ -251,6 +282,8 @@ fn it_needs_no_more_descriptors_when_it_has_to_wait() {
         let mut socket = Socket::new(tokio::net::UnixStream::from_std(own).unwrap()).unwrap();
         let before = descriptors();
         fill(&mut socket).await;
+        assert_eq!(descriptors(), before);
+        assert_eq!(sip(&mut socket), None);
         assert_eq!(descriptors(), before);
         let reading = thread::spawn(move || {
             let mut peer = peer;

@@ -74,7 +74,7 @@ pub(crate) async fn one_by_one(
 }
 
 pub(crate) fn open(connection: &Connection) -> Result<&Arc<Lane>, Failure> {
-    tokio::spawn(connection.open_lane().ok_or("the lane is open already")?);
+    let _end = connection.open_lane().ok_or("the lane is open already")?;
     Ok(connection.lane().ok_or("the lane is closed")?)
 }
 

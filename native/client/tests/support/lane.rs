@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use snakepit_client::{CallError, Connection, Lane};
+use snakepit_client::{CallError, Connection, Lane, Placed, Request, Ticket};
 use snakepit_protocol::pb::{
     ExecuteResponse, LaneCancel, LanePart, LaneReply, LaneRequest, lane_reply, lane_request,
 };
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::Streaming;
 
 use super::peer::{Outlet, Peer};
-use super::{number, numbered, response};
+use super::{number, numbered, request, response};
 
 pub type Answer = Result<ExecuteResponse, CallError>;
 
@@ -19,6 +20,23 @@ pub type Answer = Result<ExecuteResponse, CallError>;
 pub fn open(connection: &Connection) -> (Arc<Lane>, JoinHandle<()>) {
     let task = tokio::spawn(connection.open_lane().unwrap());
     (Arc::clone(connection.lane().unwrap()), task)
+}
+
+pub fn numbered_request(number: usize) -> Request {
+    Request { args: vec![numbered(number)], ..request("echo") }
+}
+
+/// Makes a call whose number is its argument; its caller says when it has taken the answer. Callers
+/// begin to look for their answers themselves after more calls than that.
+pub fn ask(lane: &Arc<Lane>, number: usize) -> (Ticket, oneshot::Receiver<Answer>) {
+    let (sender, answer) = oneshot::channel();
+    let told = move |answer, _arrival| {
+        let _ = sender.send(answer);
+    };
+    match lane.call_and_take(numbered_request(number), told).unwrap() {
+        Placed::Waits(ticket) => (ticket, answer),
+        Placed::Answered => panic!("answered at once"),
+    }
 }
 
 /// The peer's end of a lane.

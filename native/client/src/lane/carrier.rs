@@ -1,0 +1,156 @@
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use foldhash::HashSet;
+use snakepit_protocol::pb::{ExecuteResponse, LanePart, LaneReply, LaneRequest, lane_reply};
+use tokio::time::{Instant, sleep};
+use tonic::{Code, Status};
+
+use super::crowd::PATIENCE;
+use super::{Arrival, Lane, OnReply, Reply, wake};
+use crate::rpc::Method;
+use crate::unary::accept;
+use crate::{CallError, Connection};
+
+/// What goes on on a lane between its callers and HTTP/2.
+impl Lane {
+    /// Carries the lane until the connection ends, or its last handle is gone.
+    pub(crate) fn run(
+        self: Arc<Self>,
+        connection: &Connection,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        // From here on: when the future is dropped, be it before it began, nobody is left waiting.
+        let closing = Closing(Arc::clone(&self));
+        let outgoing = Outgoings(Arc::clone(&self));
+        let rpcs = connection.rpcs();
+        let mut closed = connection.closed();
+        let peer = Arc::clone(connection.peer());
+        async move {
+            let _closing = closing;
+            let carried = async {
+                let mut replies = rpcs.begin(Method::Lane, outgoing, None).await?;
+                let (mut patience, mut waits) = (pin!(sleep(PATIENCE)), false);
+                loop {
+                    tokio::select! {
+                        biased;
+                        // First: replies may come without a pause.
+                        () = &mut patience, if waits => {
+                            waits = false;
+                            self.crowd.give_up();
+                            self.send_gathered();
+                        }
+                        reply = replies.message() => match reply? {
+                            Some(reply) => self.deliver(reply),
+                            None => return Ok::<_, Status>(()),
+                        },
+                    }
+                    if !waits && self.crowd.is_expected() {
+                        waits = true;
+                        patience.as_mut().reset(Instant::now() + PATIENCE);
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                ended = carried => {
+                    let why = ended.err().map(|status| status.code());
+                    peer.is_lost(&format!("its lane ended ({})", why.unwrap_or(Code::Ok)));
+                }
+                _ = closed.wait_for(|closed| *closed) => {}
+            }
+        }
+    }
+
+    fn deliver(&self, reply: LaneReply) {
+        let id = reply.id;
+        let result = match reply.message {
+            Some(lane_reply::Message::Response(response)) => accept(response),
+            Some(lane_reply::Message::Part(part)) => match self.gather(id, &part) {
+                Some(whole) => whole.and_then(accept),
+                None => return,
+            },
+            None => Err(CallError::Protocol("a reply without a message".to_owned())),
+        };
+        // No entry: the call was cancelled while its reply was on the way.
+        let (removed, arrival) = {
+            let mut state = self.lock();
+            (state.remove(id), state.arrival(id))
+        };
+        if let Some((waiting, _connection)) = removed {
+            if waiting.takes && arrival == Arrival::Later {
+                self.crowd.grow();
+            }
+            answer(waiting.on_reply, result, arrival);
+        }
+    }
+
+    /// Adds a part to a reply. Gives the reply once it is complete.
+    fn gather(&self, id: u64, part: &LanePart) -> Option<Result<ExecuteResponse, CallError>> {
+        // Out of the lock, for which callers wait on threads that must not, while it grows.
+        let mut parts = std::mem::take(&mut self.lock().waiting.get_mut(&id)?.parts);
+        let whole = parts.add(part, self.max_message_size);
+        self.lock().waiting.get_mut(&id)?.parts = parts;
+        whole
+    }
+
+    fn close(&self) {
+        let mut state = self.lock();
+        self.open.store(false, Ordering::Release);
+        let _connection = state.connection.take();
+        let outbox = std::mem::take(&mut state.outbox);
+        let waiting = std::mem::take(&mut state.waiting);
+        // The sender of requests has to learn of it: HTTP/2 ends a stream with both its halves.
+        wake(state);
+        let unsent: HashSet<u64> = outbox.iter().map(|message| message.id).collect();
+        for (id, call) in waiting {
+            let arrival = self.lock().arrival(id);
+            let error = match unsent.contains(&id) {
+                true => CallError::not_sent(),
+                false => CallError::WorkerExited,
+            };
+            answer(call.on_reply, Err(error), arrival);
+        }
+    }
+
+    fn poll_outgoing(&self, context: &mut Context<'_>) -> Poll<Option<Box<LaneRequest>>> {
+        let mut state = self.lock();
+        // What is still here was not sent, and its callers hear that.
+        if !self.is_open() {
+            return Poll::Ready(None);
+        }
+        match state.outbox.pop_front() {
+            Some(message) => Poll::Ready(Some(message)),
+            None => {
+                state.writer = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// A panic over one call's answer must not take the other calls on the lane with it.
+fn answer(on_reply: OnReply, reply: Reply, arrival: Arrival) {
+    let _ = std::panic::catch_unwind(AssertUnwindSafe(|| on_reply(reply, arrival)));
+}
+
+struct Closing(Arc<Lane>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// The request side of the lane.
+struct Outgoings(Arc<Lane>);
+
+impl futures_core::Stream for Outgoings {
+    type Item = Result<Box<LaneRequest>, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_outgoing(context).map(|message| message.map(Ok))
+    }
+}

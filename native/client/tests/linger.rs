@@ -1,0 +1,183 @@
+//! A caller that is alone looks for its answer itself; whoever comes meanwhile loses nothing, and
+//! afterwards the connection is watched as before.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use snakepit_client::{Arrival, CallError, Connection, Lane, Placed, Ticket};
+use support::lane::{Answer, Other, number_in, numbered_request, open};
+use support::peer::Peer;
+use support::{frozen, live};
+use tokio::runtime::Builder;
+use tokio::time::advance;
+
+/// So many calls, one after the other, before callers look for their answers.
+const ALONE: usize = 16;
+
+/// The runtime watches a connection again after less than that.
+const REST: Duration = Duration::from_millis(20);
+
+/// Makes a call. What comes, and how, comes through the channel.
+fn place(lane: &Arc<Lane>, number: usize) -> (Placed, Receiver<(Answer, Arrival)>) {
+    let (sender, answers) = channel();
+    let told = move |answer, arrival| sender.send((answer, arrival)).unwrap();
+    (lane.call_and_take(numbered_request(number), told).unwrap(), answers)
+}
+
+/// Waits for the answer, and takes it. Says whether it came at once.
+async fn take((placed, answers): (Placed, Receiver<(Answer, Arrival)>), number: usize) -> bool {
+    let receive = move || answers.recv().unwrap();
+    let (answer, arrival) = tokio::task::spawn_blocking(receive).await.unwrap();
+    assert_eq!(number_in(answer), number);
+    match placed {
+        Placed::Answered => assert_eq!(arrival, Arrival::AtOnce),
+        Placed::Waits(ref ticket) => {
+            assert_eq!(arrival, Arrival::Later);
+            Ticket::taken(ticket);
+        }
+    }
+    matches!(placed, Placed::Answered)
+}
+
+/// The peer's end, on a thread of its own: a caller that looks keeps its thread.
+fn elsewhere<T: Send + 'static>(
+    mut other: Other,
+    act: impl AsyncFnOnce(&mut Other) -> T + Send + 'static,
+) -> JoinHandle<(Other, T)> {
+    std::thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let result = runtime.block_on(act(&mut other));
+        (other, result)
+    })
+}
+
+async fn echo(other: &mut Other, calls: usize) {
+    for _ in 0..calls {
+        let (id, number) = other.frame().await;
+        other.reply(id, number.unwrap());
+    }
+}
+
+/// A lane whose next caller looks for its answer.
+async fn looked_at(peer: &mut Peer, connection: &Connection) -> (Arc<Lane>, Other) {
+    let (lane, _task) = open(connection);
+    let other = Other::accept(peer).await;
+    let echoing = elsewhere(other, async |other| echo(other, ALONE).await);
+    for number in 0..ALONE {
+        assert!(!take(place(&lane, number), number).await);
+    }
+    (lane, echoing.join().unwrap().0)
+}
+
+#[test]
+fn a_caller_that_is_alone_has_its_answer_when_the_call_returns() {
+    frozen(async {
+        let mut peer = Peer::start();
+        let connection = peer.connection();
+        let (lane, other) = looked_at(&mut peer, &connection).await;
+        let echoing = elsewhere(other, async |other| echo(other, 3).await);
+        for number in 0..3 {
+            assert!(take(place(&lane, number), number).await);
+        }
+        echoing.join().unwrap();
+    });
+}
+
+#[test]
+fn a_caller_that_looks_in_vain_is_told_of_its_answer() {
+    live(async {
+        let mut peer = Peer::start();
+        let connection = peer.connection();
+        let (lane, mut other) = looked_at(&mut peer, &connection).await;
+        let placed = place(&lane, 7);
+        assert!(matches!(placed.0, Placed::Waits(_)));
+        let (id, _) = other.frame().await;
+        other.reply(id, 7);
+        assert!(!take(placed, 7).await);
+    });
+}
+
+#[test]
+fn a_call_made_while_another_caller_looks_is_sent_and_answered() {
+    frozen(async {
+        let mut peer = Peer::start();
+        let connection = peer.connection();
+        let (lane, other) = looked_at(&mut peer, &connection).await;
+        let second = Arc::clone(&lane);
+        let meanwhile = elsewhere(other, async move |other| {
+            let (first, _) = other.frame().await;
+            let (_placed, answers) = place(&second, 2);
+            let (id, _) = other.frame().await;
+            other.reply(id, 2);
+            let (answer, arrival) = answers.recv().unwrap();
+            assert_eq!((number_in(answer), arrival), (2, Arrival::Later));
+            other.reply(first, 1);
+        });
+        assert!(take(place(&lane, 1), 1).await);
+        meanwhile.join().unwrap();
+    });
+}
+
+#[test]
+fn the_end_of_the_connection_ends_a_call_that_is_looked_for() {
+    frozen(async {
+        let mut peer = Peer::start();
+        let connection = peer.connection();
+        let (lane, other) = looked_at(&mut peer, &connection).await;
+        let ending = elsewhere(other, async move |other| {
+            other.frame().await;
+            peer.die();
+        });
+        let (placed, answers) = place(&lane, 1);
+        assert!(matches!(placed, Placed::Answered));
+        assert_eq!(answers.recv().unwrap(), (Err(CallError::WorkerExited), Arrival::AtOnce));
+        ending.join().unwrap();
+        assert!(connection.lane().is_none());
+    });
+}
+
+#[test]
+fn a_connection_that_callers_leave_is_watched_again() {
+    frozen(async {
+        let mut peer = Peer::start();
+        let connection = peer.connection();
+        let (lane, other) = looked_at(&mut peer, &connection).await;
+        // Nothing else is left to be done, now or later.
+        advance(REST).await;
+        for _ in 0..ALONE {
+            tokio::task::yield_now().await;
+        }
+        let echoing = elsewhere(other, async |other| echo(other, 1).await);
+        assert!(take(place(&lane, 0), 0).await);
+        let (other, ()) = echoing.join().unwrap();
+        drop(other.replies);
+        while connection.lane().is_some() {
+            advance(REST).await;
+        }
+    });
+}
+
+#[test]
+fn callers_of_lanes_in_turn_do_not_look() {
+    frozen(async {
+        let mut peers = [Peer::start(), Peer::start()];
+        let mut lanes = Vec::new();
+        for peer in &mut peers {
+            let connection = peer.connection();
+            let (lane, _task) = open(&connection);
+            let other = Other::accept(peer).await;
+            let echoing = elsewhere(other, async |other| echo(other, 2 * ALONE).await);
+            lanes.push((connection, lane, echoing));
+        }
+        for number in 0..2 * ALONE {
+            for (_connection, lane, _echoing) in &lanes {
+                assert!(!take(place(lane, number), number).await);
+            }
+        }
+    });
+}
