@@ -180,7 +180,7 @@ async fn on_lane(
                 for _ in 0..count / callers {
                     let start = Instant::now();
                     let (reply, replied) = oneshot::channel();
-                    let _ticket = lane.call(call.clone(), move |answer| {
+                    let _id = lane.call(call.clone(), move |answer| {
                         let _ = reply.send(answer);
                     })?;
                     replied.await??;

@@ -115,7 +115,12 @@ impl Connection {
 
     /// The lane, while it is open.
     pub fn lane(&self) -> Option<&Arc<Lane>> {
-        self.lane.get().filter(|lane| lane.is_open())
+        self.opened_lane().filter(|lane| lane.is_open())
+    }
+
+    /// The lane, be it closed since.
+    pub fn opened_lane(&self) -> Option<&Arc<Lane>> {
+        self.lane.get()
     }
 
     /// The peer has said that it keeps credit: streams begun from now on are exchanges under it.

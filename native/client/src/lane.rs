@@ -99,27 +99,12 @@ pub enum Placed {
     /// The answer came [`AtOnce`](Arrival::AtOnce).
     Answered,
     /// It comes later.
-    Waits(Ticket),
+    Waits(CallId),
 }
 
-/// Names a call on a lane, to cancel it.
-#[derive(Debug)]
-pub struct Ticket {
-    lane: Arc<Lane>,
-    id: u64,
-}
-
-impl Ticket {
-    /// Its caller has taken the answer, see [`Lane::call_and_take`].
-    pub fn taken(&self) {
-        self.lane.taken();
-    }
-
-    /// Stops the call: its answer goes nowhere, and the worker is told.
-    pub fn cancel(&self) {
-        self.lane.cancel(self.id);
-    }
-}
+/// Names a call on a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallId(u64);
 
 impl fmt::Debug for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,53 +153,53 @@ impl Lane {
     }
 
     /// Puts a call on the lane; `on_reply` is called exactly once, from the lane's task, unless
-    /// the ticket is cancelled. Never waits.
+    /// it is cancelled. Never waits.
     pub fn call(
-        self: &Arc<Self>,
+        &self,
         request: Request,
         on_reply: impl FnOnce(Reply) + Send + 'static,
-    ) -> Result<Ticket, CallError> {
-        let (ticket, due) = self.put(request, false, Box::new(|reply, _| on_reply(reply)))?;
+    ) -> Result<CallId, CallError> {
+        let (id, due) = self.put(request, false, Box::new(|reply, _| on_reply(reply)))?;
         match due {
             Some(Due { state, alone: true }) => self.send(state),
             // Of callers who are not counted the runtime gathers those that come together.
             Some(Due { state, alone: false }) => wake(state),
             None => {}
         }
-        Ok(ticket)
+        Ok(id)
     }
 
     /// The same for a caller that is only told by `on_reply`. When it has taken its answer it says so
-    /// by [`Ticket::taken`].
+    /// by [`taken`](Self::taken).
     ///
     /// Waits for nothing; but one that is the only caller, of handlers that lately took about nothing,
     /// looks for the answer for some microseconds instead of having a thread woken for that.
     pub fn call_and_take(
-        self: &Arc<Self>,
+        &self,
         request: Request,
         on_reply: impl FnOnce(Reply, Arrival) + Send + 'static,
     ) -> Result<Placed, CallError> {
-        let (ticket, due) = self.put(request, true, Box::new(on_reply))?;
+        let (id, due) = self.put(request, true, Box::new(on_reply))?;
         let Some(Due { mut state, alone }) = due else {
-            return Ok(Placed::Waits(ticket));
+            return Ok(Placed::Waits(id));
         };
         if state.linger.is_due(alone) && state.gathered <= INLINE {
-            if self.send_and_linger(state, ticket.id) {
+            if self.send_and_linger(state, id.0) {
                 return Ok(Placed::Answered);
             }
         } else {
             self.send(state);
         }
-        Ok(Placed::Waits(ticket))
+        Ok(Placed::Waits(id))
     }
 
     /// Says too if it is due to be sent: it may wait for others.
     fn put(
-        self: &Arc<Self>,
+        &self,
         request: Request,
         takes: bool,
         on_reply: OnReply,
-    ) -> Result<(Ticket, Option<Due<'_>>), CallError> {
+    ) -> Result<(CallId, Option<Due<'_>>), CallError> {
         let mut message = Box::new(request.into_lane_request(0));
         // What cannot be sent would break the lane, and with it every other call.
         let limit = self.max_message_size.saturating_add(MESSAGE_OVERHEAD);
@@ -240,7 +225,7 @@ impl Lane {
         state.gathered = if state.outbox.is_empty() { size } else { state.gathered + size };
         state.outbox.push_back(message);
         let due = !self.crowd.is_expected() || state.outbox.len() >= TOGETHER;
-        Ok((Ticket { lane: Arc::clone(self), id }, due.then_some(Due { state, alone })))
+        Ok((CallId(id), due.then_some(Due { state, alone })))
     }
 
     /// Sends what has gathered, here if it is little.
@@ -271,7 +256,8 @@ impl Lane {
         answered
     }
 
-    fn taken(&self) {
+    /// A caller that was told of its answer has taken it.
+    pub fn taken(&self) {
         // Who puts a request and still expects this caller holds the lock until it is seen here.
         if self.crowd.shrink() {
             self.send_gathered();
@@ -285,7 +271,8 @@ impl Lane {
         }
     }
 
-    fn cancel(&self, id: u64) {
+    /// Stops a call: its answer goes nowhere, and the worker is told.
+    pub fn cancel(&self, CallId(id): CallId) {
         let mut state = self.lock();
         // Dropped after the lock is: what it owns may take locks of its own.
         let Some(_removed) = state.remove(id) else {

@@ -32,7 +32,7 @@ pub use connection::{Connection, Options};
 pub use downlink::Sink;
 pub use error::{CallError, RemoteError};
 pub use health::{Health, health};
-pub use lane::{Arrival, Lane, Placed, Ticket};
+pub use lane::{Arrival, CallId, Lane, Placed};
 pub use meter::Meter;
 pub use pace::Pace;
 pub use request::Request;

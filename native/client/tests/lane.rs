@@ -12,10 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use prost::Message as _;
-use snakepit_client::{CallError, Connection, Lane, Options, Request, Ticket, health};
+use snakepit_client::{CallError, Connection, Lane, Options, Request, health};
 use snakepit_protocol::LANE_MESSAGE_LIMIT;
 use snakepit_protocol::pb::{Entry, ErrorDetail, ExecuteResponse, LaneReply, lane_request};
-use support::lane::{Answer, Other, frame, number_in, numbered_request, open, reply};
+use support::lane::{Answer, Other, Ticket, frame, number_in, numbered_request, open, reply};
 use support::peer::Peer;
 use support::{entry, frozen, live, numbered, request, response, round_trip, watched};
 use tokio::runtime::Builder;
@@ -35,10 +35,10 @@ fn try_call(
     request: Request,
 ) -> Result<(Ticket, oneshot::Receiver<Answer>), CallError> {
     let (sender, answer) = oneshot::channel();
-    let ticket = lane.call(request, move |answer| {
+    let id = lane.call(request, move |answer| {
         let _ = sender.send(answer);
     })?;
-    Ok((ticket, answer))
+    Ok((Ticket::new(lane, id), answer))
 }
 
 fn limited_connection(peer: &Peer, max_message_size: usize) -> Connection {
@@ -678,10 +678,10 @@ fn under_load_every_call_is_answered_with_its_own_answer_or_cancelled() {
                         waited_for.insert(number);
                     }
                     if to_cancel.len() == 7 {
-                        to_cancel.drain(..).for_each(|ticket| ticket.cancel());
+                        to_cancel.drain(..).for_each(|id| lane.cancel(id));
                     }
                 }
-                to_cancel.drain(..).for_each(|ticket| ticket.cancel());
+                to_cancel.drain(..).for_each(|id| lane.cancel(id));
                 drop(sender);
                 // Ends once every call has had its answer or is cancelled.
                 for (number, answer) in answers {

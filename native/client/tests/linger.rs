@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use snakepit_client::{Arrival, CallError, Connection, Lane, Placed, Ticket};
+use snakepit_client::{Arrival, CallError, Connection, Lane, Placed};
 use support::lane::{Answer, Other, number_in, numbered_request, open};
 use support::peer::Peer;
 use support::{frozen, live};
@@ -30,18 +30,20 @@ fn place(lane: &Arc<Lane>, number: usize) -> (Placed, Receiver<(Answer, Arrival)
 }
 
 /// Waits for the answer, and takes it. Says whether it came at once.
-async fn take((placed, answers): (Placed, Receiver<(Answer, Arrival)>), number: usize) -> bool {
+async fn take(
+    lane: &Lane,
+    (placed, answers): (Placed, Receiver<(Answer, Arrival)>),
+    number: usize,
+) -> bool {
     let receive = move || answers.recv().unwrap();
     let (answer, arrival) = tokio::task::spawn_blocking(receive).await.unwrap();
     assert_eq!(number_in(answer), number);
-    match placed {
-        Placed::Answered => assert_eq!(arrival, Arrival::AtOnce),
-        Placed::Waits(ref ticket) => {
-            assert_eq!(arrival, Arrival::Later);
-            Ticket::taken(ticket);
-        }
+    let at_once = matches!(placed, Placed::Answered);
+    assert_eq!(arrival == Arrival::AtOnce, at_once);
+    if !at_once {
+        lane.taken();
     }
-    matches!(placed, Placed::Answered)
+    at_once
 }
 
 /// The peer's end, on a thread of its own: a caller that looks keeps its thread.
@@ -69,7 +71,7 @@ async fn looked_at(peer: &mut Peer, connection: &Connection) -> (Arc<Lane>, Othe
     let other = Other::accept(peer).await;
     let echoing = elsewhere(other, async |other| echo(other, ALONE).await);
     for number in 0..ALONE {
-        assert!(!take(place(&lane, number), number).await);
+        assert!(!take(&lane, place(&lane, number), number).await);
     }
     (lane, echoing.join().unwrap().0)
 }
@@ -82,7 +84,7 @@ fn a_caller_that_is_alone_has_its_answer_when_the_call_returns() {
         let (lane, other) = looked_at(&mut peer, &connection).await;
         let echoing = elsewhere(other, async |other| echo(other, 3).await);
         for number in 0..3 {
-            assert!(take(place(&lane, number), number).await);
+            assert!(take(&lane, place(&lane, number), number).await);
         }
         echoing.join().unwrap();
     });
@@ -98,7 +100,7 @@ fn a_caller_that_looks_in_vain_is_told_of_its_answer() {
         assert!(matches!(placed.0, Placed::Waits(_)));
         let (id, _) = other.frame().await;
         other.reply(id, 7);
-        assert!(!take(placed, 7).await);
+        assert!(!take(&lane, placed, 7).await);
     });
 }
 
@@ -118,7 +120,7 @@ fn a_call_made_while_another_caller_looks_is_sent_and_answered() {
             assert_eq!((number_in(answer), arrival), (2, Arrival::Later));
             other.reply(first, 1);
         });
-        assert!(take(place(&lane, 1), 1).await);
+        assert!(take(&lane, place(&lane, 1), 1).await);
         meanwhile.join().unwrap();
     });
 }
@@ -153,7 +155,7 @@ fn a_connection_that_callers_leave_is_watched_again() {
             tokio::task::yield_now().await;
         }
         let echoing = elsewhere(other, async |other| echo(other, 1).await);
-        assert!(take(place(&lane, 0), 0).await);
+        assert!(take(&lane, place(&lane, 0), 0).await);
         let (other, ()) = echoing.join().unwrap();
         drop(other.replies);
         while connection.lane().is_some() {
@@ -176,7 +178,7 @@ fn callers_of_lanes_in_turn_do_not_look() {
         }
         for number in 0..2 * ALONE {
             for (_connection, lane, _echoing) in &lanes {
-                assert!(!take(place(lane, number), number).await);
+                assert!(!take(lane, place(lane, number), number).await);
             }
         }
     });

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustler::{Encoder, Env, NifResult, OwnedEnv, ResourceArc, Term};
-use snakepit_client::{Arrival, CallError};
+use snakepit_client::{Arrival, CallError, Lane};
 use snakepit_protocol::pb::ExecuteResponse;
 
 use crate::atoms;
@@ -64,6 +64,11 @@ impl Answer {
     pub(crate) fn new(names: CallNames, bell: Bell) -> Self {
         let state = State { outcome: None, bell: Some(bell), spent: None };
         Answer { names, state: Mutex::new(state) }
+    }
+
+    /// The lane that the call may be on.
+    pub(crate) fn lane(&self) -> Option<&Lane> {
+        self.names.channel.connection().opened_lane().map(|lane| &**lane)
     }
 
     /// It is here: its caller is told, unless it is there or has cancelled the call.

@@ -54,10 +54,10 @@ fn start<'a>(
         Ok(request) => request,
         Err(refusal) => return Ok(refusal),
     };
-    let names = CallNames::of(&request, channel.worker_id());
+    let names = CallNames::of(&request, channel);
     let answer = Arc::new(Answer::new(names, Bell::new(env, reference)));
     answer.names.log_start();
-    match bringing(env, || submit(&channel, request, &answer)) {
+    match bringing(env, || submit(request, &answer)) {
         Ok(Some(way)) => Ok(ResourceArc::new(Handle::Call { way, answer }).encode(env)),
         Ok(None) => {
             let_others_run(env);
@@ -84,12 +84,8 @@ fn let_others_run(env: Env<'_>) {
 }
 
 /// Gives what carries the call, unless it is answered.
-fn submit(
-    channel: &ResourceArc<ChannelResource>,
-    request: Request,
-    answer: &Arc<Answer>,
-) -> Result<Option<Way>, CallError> {
-    let connection = channel.connection();
+fn submit(request: Request, answer: &Arc<Answer>) -> Result<Option<Way>, CallError> {
+    let connection = answer.names.channel.connection();
     let answer = Arc::clone(answer);
     if Lane::carries(&request)
         && let Some(lane) = connection.lane()
@@ -100,7 +96,7 @@ fn submit(
         }
         let on_reply = move |reply, arrival| answer.comes(reply, arrival);
         return Ok(match lane.call_and_take(request, on_reply)? {
-            Placed::Waits(ticket) => Some(Way::Lane(ticket)),
+            Placed::Waits(id) => Some(Way::Lane(id)),
             Placed::Answered => None,
         });
     }

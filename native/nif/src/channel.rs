@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustler::{Atom, Encoder, Env, NifResult, Resource, ResourceArc, Term};
@@ -13,7 +12,7 @@ use crate::{atoms, runtime};
 /// The connection to one worker.
 pub(crate) struct ChannelResource {
     connection: Connection,
-    worker_id: Arc<str>,
+    worker_id: String,
 }
 
 #[rustler::resource_impl]
@@ -24,8 +23,8 @@ impl ChannelResource {
         &self.connection
     }
 
-    pub(crate) fn worker_id(&self) -> Arc<str> {
-        Arc::clone(&self.worker_id)
+    pub(crate) fn worker_id(&self) -> &str {
+        &self.worker_id
     }
 }
 
@@ -47,7 +46,7 @@ fn channel_open<'a>(env: Env<'a>, target: String, options: Term<'a>) -> NifResul
     let _context = runtime.enter();
     Ok(match Connection::new(&options) {
         Ok(connection) => {
-            let channel = ChannelResource { connection, worker_id: worker_id.into() };
+            let channel = ChannelResource { connection, worker_id };
             (atoms::ok(), ResourceArc::new(channel)).encode(env)
         }
         Err(error) => (atoms::error(), error.to_string()).encode(env),
@@ -97,7 +96,7 @@ fn health<'a>(
     let names = CallNames {
         command: "health".to_owned(),
         request_id: String::new(),
-        worker_id: channel.worker_id(),
+        channel: channel.clone(),
     };
     runtime.spawn(async move {
         let last_words = LastWords::new(speaker, names);

@@ -1,5 +1,5 @@
 use rustler::{Atom, Env, LocalPid, Monitor, Resource, ResourceArc};
-use snakepit_client::{Connection, Pace, Speaker, Ticket, Uplink};
+use snakepit_client::{CallId, Connection, Pace, Speaker, Uplink};
 use std::sync::Arc;
 use tokio::task::AbortHandle;
 
@@ -28,7 +28,7 @@ pub(crate) struct Stream {
 
 /// What carries a call.
 pub(crate) enum Way {
-    Lane(Ticket),
+    Lane(CallId),
     Task(AbortHandle),
     /// It is answered.
     Gone,
@@ -59,8 +59,10 @@ impl Handle {
 
     /// The caller has taken its answer.
     pub(crate) fn taken(&self) {
-        if let Handle::Call { way: Way::Lane(ticket), .. } = self {
-            ticket.taken();
+        if let Handle::Call { way: Way::Lane(_), answer } = self
+            && let Some(lane) = answer.lane()
+        {
+            lane.taken();
         }
     }
 
@@ -96,7 +98,7 @@ impl Handle {
     pub(crate) fn cancel(&self) {
         match self {
             Handle::Call { way, answer } if answer.silence() => match way {
-                Way::Lane(ticket) => ticket.cancel(),
+                Way::Lane(id) => answer.lane().into_iter().for_each(|lane| lane.cancel(*id)),
                 Way::Task(task) => task.abort(),
                 Way::Gone => {}
             },

@@ -1,42 +1,44 @@
-use std::sync::Arc;
-
 use rustler::types::atom::Atom;
-use rustler::{Encoder, Env, Term};
+use rustler::{Encoder, Env, ResourceArc, Term};
 use snakepit_client::{CallError, RemoteError, Request};
 use snakepit_protocol::value::ValueError;
 use tracing::{debug, error, trace};
 
 use crate::atoms;
+use crate::channel::ChannelResource;
 use crate::term::text;
 
 /// What an error says of the call it ended.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct CallNames {
     pub(crate) command: String,
     pub(crate) request_id: String,
-    pub(crate) worker_id: Arc<str>,
+    pub(crate) channel: ResourceArc<ChannelResource>,
 }
 
 impl CallNames {
-    pub(crate) fn of(request: &Request, worker_id: Arc<str>) -> Self {
+    pub(crate) fn of(request: &Request, channel: ResourceArc<ChannelResource>) -> Self {
         CallNames {
             command: request.command.clone(),
             request_id: request.request_id.clone(),
-            worker_id,
+            channel,
         }
+    }
+
+    fn worker_id(&self) -> &str {
+        self.channel.worker_id()
     }
 
     /// Tells the log that the call begins.
     pub(crate) fn log_start(&self) {
-        let CallNames { worker_id, command, request_id } = self;
-        trace!(worker_id = &**worker_id, command, request_id, "the call begins");
+        let CallNames { command, request_id, .. } = self;
+        trace!(worker_id = self.worker_id(), command, request_id, "the call begins");
     }
 
     /// Tells the log that its task has ended without an answer; true when it should have had one. After
     /// a cancel there is nobody left to answer.
     pub(crate) fn log_end(&self, cancelled: bool) -> bool {
-        let CallNames { worker_id, command, request_id } = self;
-        let worker_id = &**worker_id;
+        let (CallNames { command, request_id, .. }, worker_id) = (self, self.worker_id());
         if cancelled {
             debug!(worker_id, command, request_id, "the call was cancelled by its caller");
         } else {
@@ -47,7 +49,7 @@ impl CallNames {
 
     /// Tells the log how it failed.
     pub(crate) fn log(&self, error: &CallError) {
-        error.log(&self.worker_id, &self.command, &self.request_id);
+        error.log(self.worker_id(), &self.command, &self.request_id);
     }
 }
 
@@ -153,7 +155,7 @@ fn exception<'a>(env: Env<'a>, names: &CallNames, kind: Atom, remote: &RemoteErr
         or_nil(&remote.python_type),
         or_nil(&remote.traceback),
         text(env, names.command.as_bytes()),
-        text(env, names.worker_id.as_bytes()),
+        text(env, names.worker_id().as_bytes()),
         text(env, names.request_id.as_bytes()),
         remote.retryable.encode(env),
     ];

@@ -1,5 +1,5 @@
 use rustler::types::atom::Atom;
-use rustler::{Encoder, Env, Term};
+use rustler::{Encoder, Env, ResourceArc, Term};
 use snakepit_client::Request;
 use snakepit_protocol::pb::Codec;
 use snakepit_protocol::value::ValueError;
@@ -15,7 +15,7 @@ type RequestTuple<'a> = (String, Option<String>, Term<'a>, u32, String, Term<'a>
 /// `:yield` or `{:error, reason}`.
 pub(crate) fn decode<'a>(
     env: Env<'a>,
-    channel: &ChannelResource,
+    channel: &ResourceArc<ChannelResource>,
     request: Term<'a>,
     bounded: bool,
 ) -> Result<Result<Request, Term<'a>>, rustler::Error> {
@@ -25,8 +25,7 @@ pub(crate) fn decode<'a>(
     let budget = &mut Budget::new(bounded);
     let encoded = if raw { term::text_entries(args, budget) } else { term::entries(args, budget) };
     let refuse = |error: ValueError, root: &str, request_id| {
-        let names =
-            CallNames { command: command.clone(), request_id, worker_id: channel.worker_id() };
+        let names = CallNames { command: command.clone(), request_id, channel: channel.clone() };
         let reason = reason::encoding(env, &names, &error.describe(root));
         Ok(Err((atoms::error(), reason).encode(env)))
     };
@@ -43,7 +42,7 @@ pub(crate) fn decode<'a>(
     let codec = if raw { Codec::Json } else { Codec::Msgpack };
     let request = Request { command, session_id, args, codec, timeout_ms, request_id, metadata };
     if let Err(error) = channel.connection().check_size("arguments", request.args_size()) {
-        let names = CallNames::of(&request, channel.worker_id());
+        let names = CallNames::of(&request, channel.clone());
         let reason = reason::encode(env, &error, &names, Shape::Unary);
         return Ok(Err((atoms::error(), reason).encode(env)));
     }

@@ -111,7 +111,7 @@ fn start<'a>(
         Ok(request) => request,
         Err(refusal) => return Ok(refusal),
     };
-    let names = CallNames::of(&request, channel.worker_id());
+    let names = CallNames::of(&request, channel.clone());
     names.log_start();
     let Some(runtime) = runtime::handle() else {
         let reason = reason::encode(env, &CallError::Busy, &names, reason::Shape::Stream);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use snakepit_client::{CallError, Connection, Lane, Placed, Request, Ticket};
+use snakepit_client::{CallError, CallId, Connection, Lane, Placed, Request};
 use snakepit_protocol::pb::{
     ExecuteResponse, LaneCancel, LanePart, LaneReply, LaneRequest, lane_reply, lane_request,
 };
@@ -15,6 +15,26 @@ use super::peer::{Outlet, Peer};
 use super::{number, numbered, request, response};
 
 pub type Answer = Result<ExecuteResponse, CallError>;
+
+/// A call on a lane.
+pub struct Ticket {
+    lane: Arc<Lane>,
+    id: CallId,
+}
+
+impl Ticket {
+    pub fn new(lane: &Arc<Lane>, id: CallId) -> Self {
+        Ticket { lane: Arc::clone(lane), id }
+    }
+
+    pub fn taken(&self) {
+        self.lane.taken();
+    }
+
+    pub fn cancel(&self) {
+        self.lane.cancel(self.id);
+    }
+}
 
 /// Opens the lane of a connection; the task carries it.
 pub fn open(connection: &Connection) -> (Arc<Lane>, JoinHandle<()>) {
@@ -34,7 +54,7 @@ pub fn ask(lane: &Arc<Lane>, number: usize) -> (Ticket, oneshot::Receiver<Answer
         let _ = sender.send(answer);
     };
     match lane.call_and_take(numbered_request(number), told).unwrap() {
-        Placed::Waits(ticket) => (ticket, answer),
+        Placed::Waits(id) => (Ticket::new(lane, id), answer),
         Placed::Answered => panic!("answered at once"),
     }
 }
