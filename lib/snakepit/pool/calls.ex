@@ -116,7 +116,7 @@ defmodule Snakepit.Pool.Calls do
 
     with :ok <- streams(pool),
          :ok <- known(pool, request),
-         {:ok, lease} <- checkout_reachable(pool, target, request) do
+         {:ok, lease} <- checkout(pool, target, request) do
       span = Streams.enter(span, lease)
       {:ok, lease, span, %{request | span: span}}
     else
@@ -172,22 +172,19 @@ defmodule Snakepit.Pool.Calls do
   defp checkout(_pool, _target, %{timeout: 0}), do: {:error, :worker_timeout}
 
   defp checkout(pool, target, request) do
-    with {:error, reason} = error <- lease(pool, target, request) do
-      Telemetry.rejected(pool, request, reason)
-      error
-    end
-  end
+    case lease(pool, target, request) do
+      {:ok, lease} ->
+        if Channel.lost?(lease.channel) do
+          Lease.suspect(lease)
+          Lease.release(lease)
+          checkout(pool, target, request)
+        else
+          {:ok, lease}
+        end
 
-  # A stream is not begun again, as a call is that could not be sent.
-  defp checkout_reachable(pool, target, request) do
-    with {:ok, lease} <- checkout(pool, target, request) do
-      if Channel.lost?(lease.channel) do
-        Lease.suspect(lease)
-        Lease.release(lease)
-        checkout_reachable(pool, target, request)
-      else
-        {:ok, lease}
-      end
+      {:error, reason} = error ->
+        Telemetry.rejected(pool, request, reason)
+        error
     end
   end
 

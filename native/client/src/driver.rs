@@ -27,7 +27,7 @@ const WOKEN: u8 = 2;
 const ROUNDS: u32 = 3;
 
 /// A caller reads about so many bytes on the way, where it has to be back within a millisecond.
-const BITE: usize = 64 * 1024;
+const BITE: usize = 16 * 1024;
 
 /// Everything that carries one connection: what tonic and hyper would have spawned as tasks of their
 /// own. It is polled by one task of the runtime, or by a caller that has something to send and finds
@@ -116,6 +116,10 @@ impl Driver {
     pub(crate) fn traffic(&self) -> Traffic<'_> {
         self.traffic.fetch_add(1, Ordering::Relaxed);
         Traffic(self)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.traffic.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn executor(self: &Arc<Self>) -> Executor {

@@ -87,7 +87,7 @@ impl CallError {
     }
 
     /// The connection ended before the call was sent.
-    pub fn not_sent() -> Self {
+    pub(crate) fn not_sent() -> Self {
         CallError::Unavailable("it ended before the call was sent".to_owned())
     }
 

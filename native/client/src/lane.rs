@@ -251,7 +251,7 @@ impl Lane {
         linger(&mut hold, || self.lock().linger.is_over());
         let answered = self.lock().linger.end();
         if answered {
-            hold.leave_unwatched();
+            hold.leave_unwatched(|| !self.lock().waiting.is_empty());
         }
         answered
     }
@@ -303,6 +303,10 @@ impl State {
         let removed = self.waiting.remove(&id)?;
         let connection = if self.waiting.is_empty() { self.connection.take() } else { None };
         Some((removed, connection))
+    }
+
+    fn parts(&mut self, id: u64) -> Option<&mut Parts> {
+        self.waiting.get_mut(&id).map(|waiting| &mut waiting.parts)
     }
 
     fn arrival(&mut self, id: u64) -> Arrival {

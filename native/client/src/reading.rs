@@ -19,8 +19,8 @@ pub(crate) struct Reading {
 struct Source {
     /// Gone with the connection.
     socket: Weak<UnixStream>,
-    /// Of what reads while nobody watches.
-    reader: Option<Waker>,
+    /// Of what reads while nobody watches: one, or two when a connection takes over from another.
+    readers: Vec<Waker>,
 }
 
 impl Reading {
@@ -61,15 +61,16 @@ impl Reading {
 
     /// To be roused when there is something to read.
     pub(crate) fn rests(&self, waker: &Waker) {
-        self.source().reader = Some(waker.clone());
+        let readers = &mut self.source().readers;
+        if !readers.iter().any(|reader| reader.will_wake(waker)) {
+            readers.push(waker.clone());
+        }
     }
 
     /// Wakes what reads.
     pub(crate) fn rouse(&self) {
-        let reader = self.source().reader.take();
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        let readers = std::mem::take(&mut self.source().readers);
+        readers.into_iter().for_each(Waker::wake);
     }
 
     /// Whether there is something to read, be it the end.

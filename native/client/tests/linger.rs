@@ -5,19 +5,21 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use prost::Message as _;
 use snakepit_client::{Arrival, CallError, Connection, Lane, Placed};
 use support::lane::{Answer, Other, number_in, numbered_request, open};
 use support::peer::Peer;
-use support::{frozen, live};
+use support::{frozen, live, numbered, response};
 use tokio::runtime::Builder;
 use tokio::time::advance;
 
-/// So many calls, one after the other, before callers look for their answers.
-const ALONE: usize = 16;
+/// So many calls, one after the other, before callers look for their answers: the first on a thread
+/// may be one among others, and 16 that are not.
+const ALONE: usize = 17;
 
 /// The runtime watches a connection again after less than that.
 const REST: Duration = Duration::from_millis(20);
@@ -121,6 +123,60 @@ fn a_call_made_while_another_caller_looks_is_sent_and_answered() {
             other.reply(first, 1);
         });
         assert!(take(&lane, place(&lane, 1), 1).await);
+        meanwhile.join().unwrap();
+    });
+}
+
+#[test]
+fn a_call_made_while_another_caller_looks_is_answered_after_that_too() {
+    frozen(async {
+        let mut peer = Peer::start();
+        let connection = peer.connection();
+        let (lane, other) = looked_at(&mut peer, &connection).await;
+        let second = Arc::clone(&lane);
+        let (go, gone) = channel();
+        let afterwards = elsewhere(other, async move |other| {
+            let (first, _) = other.frame().await;
+            let (_placed, answers) = place(&second, 2);
+            let (id, _) = other.frame().await;
+            other.reply(first, 1);
+            gone.recv().unwrap();
+            other.reply(id, 2);
+            answers
+        });
+        assert!(take(&lane, place(&lane, 1), 1).await);
+        // The clock stands still: nobody comes to look some time later.
+        go.send(()).unwrap();
+        let answered = tokio::task::spawn_blocking(move || {
+            let (_other, answers) = afterwards.join().unwrap();
+            answers.recv().unwrap()
+        });
+        let (answer, arrival) = answered.await.unwrap();
+        assert_eq!((number_in(answer), arrival), (2, Arrival::Later));
+    });
+}
+
+#[test]
+fn a_caller_that_looks_does_not_put_large_answers_of_others_together() {
+    frozen(async {
+        let mut peer = Peer::start();
+        let connection = peer.connection();
+        let (lane, other) = looked_at(&mut peer, &connection).await;
+        let second = Arc::clone(&lane);
+        let (hand, handed) = channel();
+        let meanwhile = elsewhere(other, async move |other| {
+            let (first, _) = other.frame().await;
+            hand.send(place(&second, 2).1).unwrap();
+            let (id, _) = other.frame().await;
+            other.part(id, response(vec![numbered(2)]).encode_to_vec().into(), true);
+            other.reply(first, 1);
+        });
+        let (first, _) = place(&lane, 1);
+        assert!(matches!(first, Placed::Answered));
+        let answers = handed.recv().unwrap();
+        assert_eq!(answers.try_recv(), Err(TryRecvError::Empty));
+        let answered = tokio::task::spawn_blocking(move || answers.recv().unwrap());
+        assert_eq!(number_in(answered.await.unwrap().0), 2);
         meanwhile.join().unwrap();
     });
 }

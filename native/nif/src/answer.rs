@@ -41,20 +41,22 @@ thread_local! {
 
 /// Runs what may bring answers to calls of any process, and tells their callers.
 pub(crate) fn bringing<T>(env: Env<'_>, run: impl FnOnce() -> T) -> T {
-    let _tells = Tells(env);
-    ARRIVED.set(Some(Vec::new()));
+    let _tells = Tells { env, before: ARRIVED.replace(Some(Vec::new())) };
     run()
 }
 
 /// Tells them on the way out, be it by a panic.
-struct Tells<'a>(Env<'a>);
+struct Tells<'a> {
+    env: Env<'a>,
+    before: Option<Vec<Arc<Answer>>>,
+}
 
 impl Drop for Tells<'_> {
     fn drop(&mut self) {
-        for answer in ARRIVED.take().into_iter().flatten() {
+        for answer in ARRIVED.replace(self.before.take()).into_iter().flatten() {
             let mut state = answer.lock();
             if let Some(bell) = state.bell.take() {
-                bell.ring_from(self.0);
+                bell.ring_from(self.env);
             }
         }
     }

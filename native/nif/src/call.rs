@@ -90,10 +90,6 @@ fn submit(request: Request, answer: &Arc<Answer>) -> Result<Option<Way>, CallErr
     if Lane::carries(&request)
         && let Some(lane) = connection.lane()
     {
-        // A stream may have heard of the end before the lane.
-        if connection.is_lost() {
-            return Err(CallError::not_sent());
-        }
         let on_reply = move |reply, arrival| answer.comes(reply, arrival);
         return Ok(match lane.call_and_take(request, on_reply)? {
             Placed::Waits(id) => Some(Way::Lane(id)),

@@ -20,17 +20,20 @@ pub mod pb {
 
 mod credit;
 mod entry;
+mod habit;
 mod socket;
 pub mod value;
 pub mod wire;
 
 pub use credit::{Credit, ENTRY_OVERHEAD, chunk_size};
 pub use entry::Entry;
+pub use habit::Habit;
 pub use socket::Socket;
 
 /// A reply larger than this does not travel on the lane in one piece, and a request not at all:
-/// it would hold up the small ones behind it.
-pub const LANE_MESSAGE_LIMIT: usize = 256 * 1024;
+/// it would hold up the small ones behind it, and whoever happens to take it apart for more than a
+/// millisecond.
+pub const LANE_MESSAGE_LIMIT: usize = 128 * 1024;
 
 /// The largest window HTTP/2 knows. A connection whose window is this is never what holds up a
 /// stream: the streams' own windows and [`Credit`] are. It also is h2's measure for how

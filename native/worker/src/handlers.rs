@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{Pid, getpid};
 use pyo3::prelude::*;
+use snakepit_protocol::Habit;
 use tokio::sync::Notify;
 use tracing::{error, warn};
 
@@ -23,6 +24,11 @@ const HOT: Duration = Duration::from_micros(100);
 
 /// Answers of brief calls wait so long for those of the next, to be sent together.
 const TOGETHER: Duration = Duration::from_micros(50);
+
+/// A thread that is usually called again so soon ...
+const SOON: Duration = Duration::from_micros(30);
+/// ... looks for the next call so long, which takes less of the processor than to sleep and be woken.
+const VIGIL: Duration = Duration::from_micros(20);
 
 /// In place of the number of a thread: one that was woken or started, and has not begun its call.
 const ON_ITS_WAY: usize = usize::MAX;
@@ -61,6 +67,23 @@ pub(crate) struct Handlers {
     /// Wakes the one that leads.
     called: Notify,
     ended: Condvar,
+}
+
+/// Keeps the runtime from sleeping for [`VIGIL`].
+async fn looking(began: Instant, called: impl Future<Output = ()>) {
+    let looks = async {
+        while began.elapsed() < VIGIL {
+            // Who it is that calls may need this processor.
+            std::thread::yield_now();
+            tokio::task::yield_now().await;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        () = called => {}
+        () = looks => {}
+    }
 }
 
 #[derive(Default)]
@@ -206,8 +229,8 @@ impl Handlers {
     /// Runs jobs on the current thread until [`stop`](Self::stop).
     pub(crate) fn run(self: &Arc<Self>, py: Python<'_>, number: usize) {
         let ident = inject::current_thread(py);
-        let mut unsent_since = Instant::now();
-        while let Some(job) = self.next(py, number, &mut unsent_since) {
+        let (mut unsent_since, mut soon) = (Instant::now(), Habit::default());
+        while let Some(job) = self.next(py, number, &mut unsent_since, &mut soon) {
             // A failure of ours on one call must not cost the thread: the call's own guards answer.
             if std::panic::catch_unwind(AssertUnwindSafe(|| job.run(py, ident))).is_err() {
                 error!("the worker failed on a call; the panic stands on standard error");
@@ -224,9 +247,11 @@ impl Handlers {
         py: Python<'_>,
         number: usize,
         unsent_since: &mut Instant,
+        soon: &mut Habit,
     ) -> Option<Box<dyn Job>> {
         let waiting = self.take(&mut self.lock(), number);
         if let Some(job) = waiting {
+            soon.note(false);
             if !job.is_brief() || unsent_since.elapsed() > TOGETHER {
                 self.leadership.catch_up();
                 self.leadership.leave(job.is_brief());
@@ -235,7 +260,7 @@ impl Handlers {
             return Some(job);
         }
         let job = py.detach(|| {
-            let job = self.wait(number);
+            let job = self.wait(number, soon);
             // Before it waits for the GIL: whoever holds that may never give it back.
             self.leadership.leave(job.as_ref().is_some_and(|job| job.is_brief()));
             job
@@ -245,7 +270,7 @@ impl Handlers {
     }
 
     /// Waits for a job. None when the thread is to end.
-    fn wait(self: &Arc<Self>, number: usize) -> Option<Box<dyn Job>> {
+    fn wait(self: &Arc<Self>, number: usize, soon: &mut Habit) -> Option<Box<dyn Job>> {
         let mut state = self.lock();
         loop {
             if let Some(job) = self.take(&mut state, number) {
@@ -263,7 +288,15 @@ impl Handlers {
             if self.capacity > 0 && state.leader.is_none() {
                 state.leader = Some(number);
                 drop(state);
-                self.leadership.lead(self.called.notified());
+                let began = Instant::now();
+                let looks = soon.is_usual();
+                if looks {
+                    self.leadership.lead(looking(began, self.called.notified()));
+                    soon.proved(began.elapsed() < VIGIL);
+                } else {
+                    self.leadership.lead(self.called.notified());
+                    soon.note(began.elapsed() < SOON);
+                }
                 state = self.lock();
                 state.leader = None;
             } else {

@@ -22,7 +22,7 @@ impl Driver {
     /// For a caller that has a little to send, if nobody else is at it and nothing else waits to be
     /// carried.
     pub(crate) fn hold(self: &Arc<Self>) -> Option<Hold<'_>> {
-        let quiet = self.reading.is_some() && self.traffic.load(Ordering::Relaxed) == 0;
+        let quiet = self.reading.is_some() && !self.is_busy();
         let carried = quiet.then(|| self.try_lock()).flatten()?;
         self.signal.state.fetch_or(HELD, Ordering::AcqRel);
         let _runtime = self.runtime.enter();
@@ -75,12 +75,22 @@ impl Hold<'_> {
             || self.driver.reading.as_ref().is_none_or(|reading| reading.has_come())
     }
 
-    /// Leaves the connection unwatched, for a call that follows soon.
-    pub(crate) fn leave_unwatched(mut self) {
+    /// Leaves the connection unwatched, for a call that follows soon, unless somebody else waits.
+    pub(crate) fn leave_unwatched(mut self, others_wait: impl FnOnce() -> bool) {
         self.watched = false;
         let driver = self.driver;
         drop(self);
-        driver.guard();
+        // Who comes from here on wakes the runtime's task, and who came before is seen.
+        if driver.is_busy() || others_wait() {
+            driver.signal.tell();
+        } else {
+            driver.guard();
+        }
+    }
+
+    /// Whether something besides the lane is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.driver.is_busy()
     }
 }
 

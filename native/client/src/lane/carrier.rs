@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use foldhash::HashSet;
-use snakepit_protocol::pb::{ExecuteResponse, LanePart, LaneReply, LaneRequest, lane_reply};
+use snakepit_protocol::pb::{LanePart, LaneReply, LaneRequest, lane_reply};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 
@@ -14,6 +15,9 @@ use super::{Arrival, Lane, OnReply, Reply, wake};
 use crate::rpc::Method;
 use crate::unary::accept;
 use crate::{CallError, Connection};
+
+/// So many calls are told of the lane's end by whoever notices it, who may be a caller; more by a task.
+const AT_ONCE: usize = 64;
 
 /// What goes on on a lane between its callers and HTTP/2.
 impl Lane {
@@ -64,16 +68,40 @@ impl Lane {
         }
     }
 
-    fn deliver(&self, reply: LaneReply) {
-        let id = reply.id;
-        let result = match reply.message {
-            Some(lane_reply::Message::Response(response)) => accept(response),
-            Some(lane_reply::Message::Part(part)) => match self.gather(id, &part) {
-                Some(whole) => whole.and_then(accept),
-                None => return,
-            },
-            None => Err(CallError::Protocol("a reply without a message".to_owned())),
+    fn deliver(self: &Arc<Self>, reply: LaneReply) {
+        match reply.message {
+            Some(lane_reply::Message::Response(response)) => self.end(reply.id, accept(response)),
+            Some(lane_reply::Message::Part(part)) => self.gather(reply.id, &part),
+            None => {
+                let what = "a reply without a message".to_owned();
+                self.end(reply.id, Err(CallError::Protocol(what)));
+            }
+        }
+    }
+
+    /// Adds a part to a reply.
+    fn gather(self: &Arc<Self>, id: u64, part: &LanePart) {
+        // Out of the lock, for which callers wait on threads that must not, while it grows.
+        let Some(mut parts) = self.lock().parts(id).map(std::mem::take) else {
+            return;
         };
+        match parts.add(part, self.max_message_size) {
+            Err(error) => self.end(id, Err(error)),
+            Ok(()) if part.last => {
+                let lane = Arc::clone(self);
+                // A task of its own: whoever polls the connection may be a caller, for whom it would
+                // take too long.
+                tokio::spawn(async move { lane.end(id, parts.whole().and_then(accept)) });
+            }
+            Ok(()) => {
+                if let Some(gathered) = self.lock().parts(id) {
+                    *gathered = parts;
+                }
+            }
+        }
+    }
+
+    fn end(&self, id: u64, result: Reply) {
         // No entry: the call was cancelled while its reply was on the way.
         let (removed, arrival) = {
             let mut state = self.lock();
@@ -87,31 +115,32 @@ impl Lane {
         }
     }
 
-    /// Adds a part to a reply. Gives the reply once it is complete.
-    fn gather(&self, id: u64, part: &LanePart) -> Option<Result<ExecuteResponse, CallError>> {
-        // Out of the lock, for which callers wait on threads that must not, while it grows.
-        let mut parts = std::mem::take(&mut self.lock().waiting.get_mut(&id)?.parts);
-        let whole = parts.add(part, self.max_message_size);
-        self.lock().waiting.get_mut(&id)?.parts = parts;
-        whole
-    }
-
     fn close(&self) {
         let mut state = self.lock();
         self.open.store(false, Ordering::Release);
         let _connection = state.connection.take();
         let outbox = std::mem::take(&mut state.outbox);
         let waiting = std::mem::take(&mut state.waiting);
+        let looked_for = waiting.keys().copied().find(|id| state.arrival(*id) == Arrival::AtOnce);
         // The sender of requests has to learn of it: HTTP/2 ends a stream with both its halves.
         wake(state);
         let unsent: HashSet<u64> = outbox.iter().map(|message| message.id).collect();
+        let mut broken = Broken(Vec::new());
         for (id, call) in waiting {
-            let arrival = self.lock().arrival(id);
             let error = match unsent.contains(&id) {
                 true => CallError::not_sent(),
                 false => CallError::WorkerExited,
             };
-            answer(call.on_reply, Err(error), arrival);
+            if looked_for == Some(id) {
+                answer(call.on_reply, Err(error), Arrival::AtOnce);
+            } else {
+                broken.0.push((call.on_reply, error));
+            }
+        }
+        if broken.0.len() > AT_ONCE
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move { drop(broken) });
         }
     }
 
@@ -127,6 +156,17 @@ impl Lane {
                 state.writer = Some(context.waker().clone());
                 Poll::Pending
             }
+        }
+    }
+}
+
+/// Calls whose lane has ended: they hear of it when this is dropped, be it by a runtime that ends too.
+struct Broken(Vec<(OnReply, CallError)>);
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        for (on_reply, error) in self.0.drain(..) {
+            answer(on_reply, Err(error), Arrival::Later);
         }
     }
 }

@@ -2,6 +2,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use snakepit_protocol::Habit;
 use tokio::time::Instant;
 
 use crate::driver::Hold;
@@ -9,12 +10,6 @@ use crate::driver::Hold;
 /// A caller looks for its answer itself so long. Several times what waking a thread costs, so that
 /// a handler that takes about nothing is done; far below a time slice of a scheduler.
 const VIGIL: Duration = Duration::from_micros(40);
-
-/// After so many calls that were alone on the lane, callers begin to look.
-const ALONE: u32 = 16;
-
-/// ... and after so many at most, each time after they looked in vain.
-const MOST: u32 = 16_384;
 
 /// Tells the lanes of this process apart.
 static LANES: AtomicUsize = AtomicUsize::new(1);
@@ -30,8 +25,8 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Linger {
     lane: usize,
-    streak: u32,
-    needed: u32,
+    /// Calls are alone.
+    alone: Habit,
     /// The call that is looked for.
     id: Option<u64>,
 }
@@ -39,14 +34,15 @@ pub(crate) struct Linger {
 impl Linger {
     pub(crate) fn new() -> Self {
         let lane = LANES.fetch_add(1, Ordering::Relaxed);
-        Linger { lane, streak: 0, needed: ALONE, id: None }
+        Linger { lane, alone: Habit::default(), id: None }
     }
 
     /// A call is made. Says whether it is to be looked for.
     pub(crate) fn is_due(&mut self, alone: bool) -> bool {
         let again = LAST.replace(self.lane) == self.lane;
-        self.streak = if alone && again { self.streak.saturating_add(1) } else { 0 };
-        self.streak >= self.needed
+        let usual = alone && again && self.alone.is_usual();
+        self.alone.note(alone && again);
+        usual
     }
 
     pub(crate) fn begin(&mut self, id: u64) {
@@ -65,12 +61,7 @@ impl Linger {
     /// Says whether the call was answered.
     pub(crate) fn end(&mut self) -> bool {
         let answered = self.id.take().is_none();
-        if answered {
-            self.needed = ALONE;
-        } else {
-            self.needed = (self.needed * 2).min(MOST);
-            self.streak = 0;
-        }
+        self.alone.proved(answered);
         answered
     }
 }
@@ -80,14 +71,15 @@ pub(crate) fn linger(hold: &mut Hold<'_>, is_over: impl Fn() -> bool) {
     let began = Instant::now();
     loop {
         hold.poll_unwatched();
-        if is_over() {
+        if is_over() || hold.is_busy() {
             return;
         }
         while !hold.is_called() {
             if began.elapsed() > VIGIL {
                 return;
             }
-            std::hint::spin_loop();
+            // The worker may need this processor.
+            std::thread::yield_now();
         }
         // What comes may be for others, and never end.
         if began.elapsed() > VIGIL {
