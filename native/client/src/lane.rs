@@ -18,7 +18,7 @@ use crate::connection::Closer;
 use crate::driver::Driver;
 use crate::{CallError, Connection, Request};
 use crowd::Crowd;
-use linger::{Linger, linger};
+use linger::{Linger, Look, linger};
 use parts::Parts;
 
 /// So many calls may be on a lane at once, sent or not. Far above any worker's capacity: it
@@ -241,8 +241,9 @@ impl Lane {
 
     /// Says whether the answer is here.
     fn send_and_linger(&self, mut state: MutexGuard<'_, State>, id: u64) -> bool {
-        let driver = self.driver.upgrade();
-        let Some(mut hold) = driver.as_ref().and_then(Driver::hold) else {
+        let (driver, look) = (self.driver.upgrade(), Look::take());
+        let hold = look.as_ref().and_then(|_look| driver.as_ref()?.hold());
+        let Some(mut hold) = hold else {
             wake(state);
             return false;
         };

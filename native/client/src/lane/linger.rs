@@ -1,5 +1,7 @@
 use std::cell::Cell;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use snakepit_protocol::Habit;
@@ -13,6 +15,13 @@ const VIGIL: Duration = Duration::from_micros(40);
 
 /// Tells the lanes of this process apart.
 static LANES: AtomicUsize = AtomicUsize::new(1);
+
+/// Callers that look at present.
+static LOOKING: AtomicUsize = AtomicUsize::new(0);
+
+/// A caller that looks, and the worker that it waits for, take a processor each.
+static ROOM: LazyLock<usize> =
+    LazyLock::new(|| available_parallelism().map_or(1, |processors| processors.get().div_ceil(2)));
 
 thread_local! {
     /// The lane of the last call on this thread.
@@ -63,6 +72,23 @@ impl Linger {
         let answered = self.id.take().is_none();
         self.alone.proved(answered);
         answered
+    }
+}
+
+/// The right to look.
+pub(crate) struct Look(());
+
+impl Look {
+    pub(crate) fn take() -> Option<Self> {
+        let one_more = |looking: usize| (looking < *ROOM).then_some(looking + 1);
+        let taken = LOOKING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        taken.is_ok().then_some(Look(()))
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        LOOKING.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
