@@ -38,6 +38,12 @@ defmodule Bench.Rust do
   @spec floor(programs(), atom(), pos_integer(), pos_integer()) :: map()
   def floor(%{floors: program}, way, block, total), do: run(program, [way, block, total])
 
+  @doc """
+  How long a change in memory takes from one processor to another.
+  """
+  @spec cores(programs()) :: map()
+  def cores(%{floors: program}), do: run(program, [:cores])
+
   defp run(program, args) do
     {output, 0} = System.cmd(program, Enum.map(args, &to_string/1))
     JSON.decode!(output)

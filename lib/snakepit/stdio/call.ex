@@ -3,7 +3,7 @@ defmodule Snakepit.Stdio.Call do
   # One call through the pipes of a worker: encoded, written, awaited and decoded here, in the
   # caller.
 
-  alias Snakepit.{Error, Request}
+  alias Snakepit.{Error, Mailbox, Request}
   alias Snakepit.Stdio.{Channel, Codec, Owner, Writer}
 
   @next_id 1
@@ -67,8 +67,10 @@ defmodule Snakepit.Stdio.Call do
     end
   end
 
+  # The owner may have ended the call before.
   defp await(:closed, _channel, _id, ref, _timeout) do
     Process.demonitor(ref, [:flush])
+    Mailbox.flush(ref)
     {:error, :grpc_unavailable}
   end
 
@@ -85,12 +87,8 @@ defmodule Snakepit.Stdio.Call do
   defp give_up(channel, id, ref) do
     Process.demonitor(ref, [:flush])
     Owner.forget(channel, id)
-
-    receive do
-      {^ref, _late} -> {:error, :worker_timeout}
-    after
-      0 -> {:error, :worker_timeout}
-    end
+    Mailbox.flush(ref)
+    {:error, :worker_timeout}
   end
 
   defp decode(%Channel{codec: codec} = channel, data) do

@@ -1,12 +1,15 @@
 //! What the machine itself moves, for `make bench`: no transport of large chunks can be faster.
 //!
 //! `floors memcpy|socket BLOCK TOTAL` moves TOTAL bytes in blocks of BLOCK bytes, within memory or
-//! through a unix socket from one thread to another; prints one JSON object of figures.
+//! through a unix socket from one thread to another; `floors cores` passes a number to and fro between
+//! two threads, which takes several times as long when their processors share no cache. Prints one JSON
+//! object of figures.
 
 use std::error::Error;
-use std::hint::black_box;
+use std::hint::{black_box, spin_loop};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,8 +17,12 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if args == ["cores"] {
+        println!("{{\"one_way_ns\":{:.0}}}", cores()?);
+        return Ok(());
+    }
     let [way, block, total] = args.as_slice() else {
-        return Err("needed: memcpy|socket BLOCK TOTAL".into());
+        return Err("needed: memcpy|socket BLOCK TOTAL, or cores".into());
     };
     let block: usize = block.parse()?;
     let count = (total.parse::<usize>()? / block).max(1);
@@ -26,6 +33,24 @@ fn main() -> Result<(), Failure> {
     };
     println!("{{\"mb_per_s\":{:.1}}}", (block * count) as f64 / elapsed.as_secs_f64() / 1e6);
     Ok(())
+}
+
+fn cores() -> Result<f64, Failure> {
+    const PASSES: u32 = 1_000_000;
+    static BALL: AtomicU32 = AtomicU32::new(0);
+    let play = |own: u32| {
+        for pass in (own..PASSES).step_by(2) {
+            while BALL.load(Ordering::Acquire) != pass {
+                spin_loop();
+            }
+            BALL.store(pass + 1, Ordering::Release);
+        }
+    };
+    let start = Instant::now();
+    let other = thread::spawn(move || play(1));
+    play(0);
+    other.join().map_err(|_| "the other thread panicked")?;
+    Ok(start.elapsed().as_nanos() as f64 / f64::from(PASSES))
 }
 
 // Filled with something, so that every page is there before the clock starts.
