@@ -73,8 +73,6 @@ pub(crate) struct Handlers {
 async fn looking(began: Instant, called: impl Future<Output = ()>) {
     let looks = async {
         while began.elapsed() < VIGIL {
-            // Who it is that calls may need this processor.
-            std::thread::yield_now();
             tokio::task::yield_now().await;
         }
         std::future::pending().await

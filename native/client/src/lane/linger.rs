@@ -104,8 +104,8 @@ pub(crate) fn linger(hold: &mut Hold<'_>, is_over: impl Fn() -> bool) {
             if began.elapsed() > VIGIL {
                 return;
             }
-            // The worker may need this processor.
-            std::thread::yield_now();
+            // Not a yield: on a busy machine it would be for milliseconds.
+            std::hint::spin_loop();
         }
         // What comes may be for others, and never end.
         if began.elapsed() > VIGIL {
