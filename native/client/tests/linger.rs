@@ -4,9 +4,9 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
 
 use prost::Message as _;
@@ -23,6 +23,19 @@ const ALONE: usize = 17;
 
 /// The runtime watches a connection again after less than that.
 const REST: Duration = Duration::from_millis(20);
+
+/// Only so many callers of a process look at a time, and on two processors that is one.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn frozen_alone(test: impl Future<Output = ()>) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    frozen(test);
+}
+
+fn live_alone(test: impl Future<Output = ()>) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    live(test);
+}
 
 /// Makes a call. What comes, and how, comes through the channel.
 fn place(lane: &Arc<Lane>, number: usize) -> (Placed, Receiver<(Answer, Arrival)>) {
@@ -80,7 +93,7 @@ async fn looked_at(peer: &mut Peer, connection: &Connection) -> (Arc<Lane>, Othe
 
 #[test]
 fn a_caller_that_is_alone_has_its_answer_when_the_call_returns() {
-    frozen(async {
+    frozen_alone(async {
         let mut peer = Peer::start();
         let connection = peer.connection();
         let (lane, other) = looked_at(&mut peer, &connection).await;
@@ -94,7 +107,7 @@ fn a_caller_that_is_alone_has_its_answer_when_the_call_returns() {
 
 #[test]
 fn a_caller_that_looks_in_vain_is_told_of_its_answer() {
-    live(async {
+    live_alone(async {
         let mut peer = Peer::start();
         let connection = peer.connection();
         let (lane, mut other) = looked_at(&mut peer, &connection).await;
@@ -108,7 +121,7 @@ fn a_caller_that_looks_in_vain_is_told_of_its_answer() {
 
 #[test]
 fn a_call_made_while_another_caller_looks_is_sent_and_answered() {
-    frozen(async {
+    frozen_alone(async {
         let mut peer = Peer::start();
         let connection = peer.connection();
         let (lane, other) = looked_at(&mut peer, &connection).await;
@@ -129,7 +142,7 @@ fn a_call_made_while_another_caller_looks_is_sent_and_answered() {
 
 #[test]
 fn a_call_made_while_another_caller_looks_is_answered_after_that_too() {
-    frozen(async {
+    frozen_alone(async {
         let mut peer = Peer::start();
         let connection = peer.connection();
         let (lane, other) = looked_at(&mut peer, &connection).await;
@@ -158,7 +171,7 @@ fn a_call_made_while_another_caller_looks_is_answered_after_that_too() {
 
 #[test]
 fn a_caller_that_looks_does_not_put_large_answers_of_others_together() {
-    frozen(async {
+    frozen_alone(async {
         let mut peer = Peer::start();
         let connection = peer.connection();
         let (lane, other) = looked_at(&mut peer, &connection).await;
@@ -183,7 +196,7 @@ fn a_caller_that_looks_does_not_put_large_answers_of_others_together() {
 
 #[test]
 fn the_end_of_the_connection_ends_a_call_that_is_looked_for() {
-    frozen(async {
+    frozen_alone(async {
         let mut peer = Peer::start();
         let connection = peer.connection();
         let (lane, other) = looked_at(&mut peer, &connection).await;
@@ -201,7 +214,7 @@ fn the_end_of_the_connection_ends_a_call_that_is_looked_for() {
 
 #[test]
 fn a_connection_that_callers_leave_is_watched_again() {
-    frozen(async {
+    frozen_alone(async {
         let mut peer = Peer::start();
         let connection = peer.connection();
         let (lane, other) = looked_at(&mut peer, &connection).await;
@@ -221,8 +234,40 @@ fn a_connection_that_callers_leave_is_watched_again() {
 }
 
 #[test]
+fn only_half_as_many_callers_look_as_there_are_processors() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let callers = available_parallelism().unwrap().get().div_ceil(2) + 1;
+    let (ready, together) = (Arc::new(Barrier::new(callers)), Arc::new(Barrier::new(callers)));
+    let threads: Vec<_> = (0..callers)
+        .map(|_| {
+            let (ready, together) = (Arc::clone(&ready), Arc::clone(&together));
+            std::thread::spawn(move || {
+                let (tell, told) = channel();
+                frozen(async {
+                    let mut peer = Peer::start();
+                    let connection = peer.connection();
+                    let (lane, other) = looked_at(&mut peer, &connection).await;
+                    let echoing = elsewhere(other, async move |other| {
+                        let (id, _) = other.frame().await;
+                        // Until all have called: who looks is here, who does not is back.
+                        together.wait();
+                        other.reply(id, 1);
+                    });
+                    ready.wait();
+                    tell.send(take(&lane, place(&lane, 1), 1).await).unwrap();
+                    echoing.join().unwrap();
+                });
+                told.recv().unwrap()
+            })
+        })
+        .collect();
+    let at_once = threads.into_iter().map(|thread| thread.join().unwrap());
+    assert_eq!(at_once.filter(|at_once| *at_once).count(), callers - 1);
+}
+
+#[test]
 fn callers_of_lanes_in_turn_do_not_look() {
-    frozen(async {
+    frozen_alone(async {
         let mut peers = [Peer::start(), Peer::start()];
         let mut lanes = Vec::new();
         for peer in &mut peers {

@@ -82,7 +82,7 @@ impl Look {
     pub(crate) fn take() -> Option<Self> {
         let one_more = |looking: usize| (looking < *ROOM).then_some(looking + 1);
         let taken = LOOKING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        taken.is_ok().then_some(Look(()))
+        taken.is_ok().then(|| Look(()))
     }
 }
 
