@@ -25,8 +25,8 @@ const HOT: Duration = Duration::from_micros(100);
 /// Answers of brief calls wait so long for those of the next, to be sent together.
 const TOGETHER: Duration = Duration::from_micros(50);
 
-/// A thread that is usually called again so soon ...
-const SOON: Duration = Duration::from_micros(30);
+/// A thread that is usually called again so soon, of which to be woken may be the most, ...
+const SOON: Duration = Duration::from_micros(100);
 /// ... looks for the next call so long, which takes less of the processor than to sleep and be woken.
 const VIGIL: Duration = Duration::from_micros(20);
 

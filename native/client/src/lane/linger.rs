@@ -11,7 +11,7 @@ use crate::driver::Hold;
 
 /// A caller looks for its answer itself so long. Several times what waking a thread costs, so that
 /// a handler that takes about nothing is done; far below a time slice of a scheduler.
-const VIGIL: Duration = Duration::from_micros(40);
+const VIGIL: Duration = Duration::from_micros(50);
 
 /// Tells the lanes of this process apart.
 static LANES: AtomicUsize = AtomicUsize::new(1);
