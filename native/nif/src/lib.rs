@@ -1,4 +1,5 @@
-//! The NIF of Snakepit. Every function decodes, spawns and returns; none waits. Answers go to the
+//! The NIF of Snakepit. Every function decodes, spawns and returns; none waits, but for the caller
+//! of a brief handler, who may look for its answer for some microseconds. Answers go to the
 //! calling process as messages, under its reference.
 //!
 //! - [`channel`]: one resource per worker;

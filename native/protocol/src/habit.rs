@@ -1,25 +1,34 @@
-/// So often something has to have gone well before it counts as usual.
+/// So often in a row something has to have gone well before it counts as usual.
 const USUAL: u32 = 16;
 
 /// ... and so often at most, after it has disappointed.
 const MOST: u32 = 16_384;
 
-/// Says whether something usually goes well, so that it is worth to rely on it. Each time it then does
-/// not, it has to go well four times as often as before; each time it does, half as often.
+/// What a disappointment costs, in things that went well: one among so many changes nothing.
+const PRICE: u32 = 4;
+
+/// With what it begins to be relied on, and how much may gather.
+const TRUST: u32 = 2 * PRICE;
+const MOST_TRUST: u32 = 8 * PRICE;
+
+/// Says whether something usually goes well, so that it is worth to rely on it. It is relied on until it
+/// has disappointed too often; after that it has to go well twice as often as before to be relied on
+/// again, until it does go well.
 #[derive(Debug)]
 pub struct Habit {
     streak: u32,
     needed: u32,
+    trust: u32,
 }
 
 impl Default for Habit {
     fn default() -> Self {
-        Habit { streak: 0, needed: USUAL }
+        Habit { streak: 0, needed: USUAL, trust: TRUST }
     }
 }
 
 impl Habit {
-    /// It went so.
+    /// It went so, and nobody relied on it.
     pub fn note(&mut self, well: bool) {
         self.streak = if well { self.streak.saturating_add(1) } else { 0 };
     }
@@ -31,7 +40,14 @@ impl Habit {
 
     /// Somebody relied on it, and it went so.
     pub fn proved(&mut self, well: bool) {
-        self.note(well);
-        self.needed = if well { self.needed / 2 } else { self.needed * 4 }.clamp(USUAL, MOST);
+        if well {
+            self.trust = (self.trust + 1).min(MOST_TRUST);
+            self.needed = (self.needed / 2).max(USUAL);
+            return;
+        }
+        self.trust = self.trust.saturating_sub(PRICE);
+        if self.trust == 0 {
+            *self = Habit { needed: (self.needed * 2).min(MOST), ..Habit::default() };
+        }
     }
 }
