@@ -18,7 +18,7 @@ use crate::connection::Closer;
 use crate::driver::Driver;
 use crate::{CallError, Connection, Request};
 use crowd::Crowd;
-use linger::{Linger, Look, linger};
+use linger::{InUse, Linger, linger};
 use parts::Parts;
 
 /// So many calls may be on a lane at once, sent or not. Far above any worker's capacity: it
@@ -58,9 +58,8 @@ pub struct Lane {
 }
 
 struct State {
-    /// The lane ends with the last handle of its connection, but not before its calls: held while
-    /// there are any.
-    connection: Option<Arc<Closer>>,
+    /// While there are calls.
+    in_use: Option<InUse>,
     next_id: u64,
     waiting: HashMap<u64, Waiting>,
     outbox: VecDeque<Box<LaneRequest>>,
@@ -119,12 +118,12 @@ impl fmt::Debug for Lane {
 impl Lane {
     pub(crate) fn new(connection: &Connection) -> Self {
         let state = State {
-            connection: None,
+            in_use: None,
             next_id: 1,
             waiting: HashMap::default(),
             outbox: VecDeque::new(),
             gathered: 0,
-            linger: Linger::new(),
+            linger: Linger::default(),
             writer: None,
         };
         Lane {
@@ -216,7 +215,8 @@ impl Lane {
         }
         let alone = state.waiting.is_empty();
         if alone {
-            state.connection = Some(self.connection.upgrade().ok_or_else(CallError::not_sent)?);
+            let connection = self.connection.upgrade().ok_or_else(CallError::not_sent)?;
+            state.in_use = Some(InUse::new(connection));
         }
         let id = state.next_id;
         state.next_id += 1;
@@ -241,9 +241,8 @@ impl Lane {
 
     /// Says whether the answer is here.
     fn send_and_linger(&self, mut state: MutexGuard<'_, State>, id: u64) -> bool {
-        let (driver, look) = (self.driver.upgrade(), Look::take());
-        let hold = look.as_ref().and_then(|_look| driver.as_ref()?.hold());
-        let Some(mut hold) = hold else {
+        let driver = self.driver.upgrade();
+        let Some(mut hold) = driver.as_ref().and_then(Driver::hold) else {
             wake(state);
             return false;
         };
@@ -299,11 +298,11 @@ impl Lane {
 }
 
 impl State {
-    /// A call that waits no more, and the connection if it was the last.
-    fn remove(&mut self, id: u64) -> Option<(Waiting, Option<Arc<Closer>>)> {
+    /// A call that waits no more; if it was the last, the lane is in use no more.
+    fn remove(&mut self, id: u64) -> Option<(Waiting, Option<InUse>)> {
         let removed = self.waiting.remove(&id)?;
-        let connection = if self.waiting.is_empty() { self.connection.take() } else { None };
-        Some((removed, connection))
+        let in_use = if self.waiting.is_empty() { self.in_use.take() } else { None };
+        Some((removed, in_use))
     }
 
     fn parts(&mut self, id: u64) -> Option<&mut Parts> {

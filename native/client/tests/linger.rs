@@ -5,7 +5,7 @@
 mod support;
 
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
 
@@ -17,14 +17,13 @@ use support::{frozen, live, numbered, response};
 use tokio::runtime::Builder;
 use tokio::time::advance;
 
-/// So many calls, one after the other, before callers look for their answers: the first on a thread
-/// may be one among others, and 16 that are not.
-const ALONE: usize = 17;
+/// So many calls, one after the other, before callers look for their answers.
+const ALONE: usize = 16;
 
 /// The runtime watches a connection again after less than that.
 const REST: Duration = Duration::from_millis(20);
 
-/// Only so many callers of a process look at a time, and on two processors that is one.
+/// Callers do not look while many lanes of their process have calls.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn frozen_alone(test: impl Future<Output = ()>) {
@@ -234,53 +233,19 @@ fn a_connection_that_callers_leave_is_watched_again() {
 }
 
 #[test]
-fn only_half_as_many_callers_look_as_there_are_processors() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let callers = available_parallelism().unwrap().get().div_ceil(2) + 1;
-    let (ready, together) = (Arc::new(Barrier::new(callers)), Arc::new(Barrier::new(callers)));
-    let threads: Vec<_> = (0..callers)
-        .map(|_| {
-            let (ready, together) = (Arc::clone(&ready), Arc::clone(&together));
-            std::thread::spawn(move || {
-                let (tell, told) = channel();
-                frozen(async {
-                    let mut peer = Peer::start();
-                    let connection = peer.connection();
-                    let (lane, other) = looked_at(&mut peer, &connection).await;
-                    let echoing = elsewhere(other, async move |other| {
-                        let (id, _) = other.frame().await;
-                        // Until all have called: who looks is here, who does not is back.
-                        together.wait();
-                        other.reply(id, 1);
-                    });
-                    ready.wait();
-                    tell.send(take(&lane, place(&lane, 1), 1).await).unwrap();
-                    echoing.join().unwrap();
-                });
-                told.recv().unwrap()
-            })
-        })
-        .collect();
-    let at_once = threads.into_iter().map(|thread| thread.join().unwrap());
-    assert_eq!(at_once.filter(|at_once| *at_once).count(), callers - 1);
-}
-
-#[test]
-fn callers_of_lanes_in_turn_do_not_look() {
+fn callers_do_not_look_while_more_lanes_have_calls_than_half_of_the_processors() {
+    // The clock stands still: who looks does so until there is an answer, and there is none.
     frozen_alone(async {
-        let mut peers = [Peer::start(), Peer::start()];
-        let mut lanes = Vec::new();
-        for peer in &mut peers {
+        let mut peer = Peer::start();
+        let connection = peer.connection();
+        let (lane, _other) = looked_at(&mut peer, &connection).await;
+        let mut others = Vec::new();
+        for _ in 0..available_parallelism().unwrap().get().div_ceil(2) {
+            let peer = Peer::start();
             let connection = peer.connection();
             let (lane, _task) = open(&connection);
-            let other = Other::accept(peer).await;
-            let echoing = elsewhere(other, async |other| echo(other, 2 * ALONE).await);
-            lanes.push((connection, lane, echoing));
+            others.push((place(&lane, 2), connection, peer));
         }
-        for number in 0..2 * ALONE {
-            for (_connection, lane, _echoing) in &lanes {
-                assert!(!take(lane, place(lane, number), number).await);
-            }
-        }
+        assert!(matches!(place(&lane, 1).0, Placed::Waits(_)));
     });
 }

@@ -107,7 +107,7 @@ impl Lane {
             let mut state = self.lock();
             (state.remove(id), state.arrival(id))
         };
-        if let Some((waiting, _connection)) = removed {
+        if let Some((waiting, _in_use)) = removed {
             if waiting.takes && arrival == Arrival::Later {
                 self.crowd.grow();
             }
@@ -118,7 +118,7 @@ impl Lane {
     fn close(&self) {
         let mut state = self.lock();
         self.open.store(false, Ordering::Release);
-        let _connection = state.connection.take();
+        let _in_use = state.in_use.take();
         let outbox = std::mem::take(&mut state.outbox);
         let waiting = std::mem::take(&mut state.waiting);
         let looked_for = waiting.keys().copied().find(|id| state.arrival(*id) == Arrival::AtOnce);

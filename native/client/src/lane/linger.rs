@@ -1,39 +1,52 @@
-use std::cell::Cell;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use snakepit_protocol::Habit;
 use tokio::time::Instant;
 
+use crate::connection::Closer;
 use crate::driver::Hold;
 
 /// A caller looks for its answer itself so long. Several times what waking a thread costs, so that
 /// a handler that takes about nothing is done; far below a time slice of a scheduler.
 const VIGIL: Duration = Duration::from_micros(50);
 
-/// Tells the lanes of this process apart.
-static LANES: AtomicUsize = AtomicUsize::new(1);
+/// Lanes of this process that have calls.
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
 
-/// Callers that look at present.
-static LOOKING: AtomicUsize = AtomicUsize::new(0);
-
-/// A caller that looks, and the worker that it waits for, take a processor each.
+/// A caller that looks, and the worker that it waits for, take a processor each. With more lanes in use
+/// than that they would take them from others.
 static ROOM: LazyLock<usize> =
     LazyLock::new(|| available_parallelism().map_or(1, |processors| processors.get().div_ceil(2)));
 
-thread_local! {
-    /// The lane of the last call on this thread.
-    static LAST: Cell<usize> = const { Cell::new(0) };
+/// A lane that has calls. It ends with the last handle of its connection, but not before its calls.
+pub(crate) struct InUse {
+    _connection: Arc<Closer>,
+}
+
+impl InUse {
+    pub(crate) fn new(connection: Arc<Closer>) -> Self {
+        IN_USE.fetch_add(1, Ordering::Relaxed);
+        InUse { _connection: connection }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        IN_USE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn is_crowded() -> bool {
+    IN_USE.load(Ordering::Relaxed) > *ROOM
 }
 
 /// Whether the caller of a call looks for the answer itself, where the worker likely has it before
-/// another thread could have been woken to look, and nobody else waits for anything: neither on this
-/// lane, nor, as far as can be seen from the last call on it, on this thread.
-#[derive(Debug)]
+/// another thread could have been woken to look, and nobody else waits for anything.
+#[derive(Debug, Default)]
 pub(crate) struct Linger {
-    lane: usize,
     /// Calls are alone.
     alone: Habit,
     /// The call that is looked for.
@@ -41,16 +54,11 @@ pub(crate) struct Linger {
 }
 
 impl Linger {
-    pub(crate) fn new() -> Self {
-        let lane = LANES.fetch_add(1, Ordering::Relaxed);
-        Linger { lane, alone: Habit::default(), id: None }
-    }
-
     /// A call is made. Says whether it is to be looked for.
     pub(crate) fn is_due(&mut self, alone: bool) -> bool {
-        let again = LAST.replace(self.lane) == self.lane;
-        let usual = alone && again && self.alone.is_usual();
-        self.alone.note(alone && again);
+        let alone = alone && !is_crowded();
+        let usual = alone && self.alone.is_usual();
+        self.alone.note(alone);
         usual
     }
 
@@ -70,25 +78,10 @@ impl Linger {
     /// Says whether the call was answered.
     pub(crate) fn end(&mut self) -> bool {
         let answered = self.id.take().is_none();
-        self.alone.proved(answered);
+        if answered || !is_crowded() {
+            self.alone.proved(answered);
+        }
         answered
-    }
-}
-
-/// The right to look.
-pub(crate) struct Look(());
-
-impl Look {
-    pub(crate) fn take() -> Option<Self> {
-        let one_more = |looking: usize| (looking < *ROOM).then_some(looking + 1);
-        let taken = LOOKING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        taken.is_ok().then(|| Look(()))
-    }
-}
-
-impl Drop for Look {
-    fn drop(&mut self) {
-        LOOKING.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -101,7 +94,7 @@ pub(crate) fn linger(hold: &mut Hold<'_>, is_over: impl Fn() -> bool) {
             return;
         }
         while !hold.is_called() {
-            if began.elapsed() > VIGIL {
+            if began.elapsed() > VIGIL || is_crowded() {
                 return;
             }
             // Not a yield: on a busy machine it would be for milliseconds.
