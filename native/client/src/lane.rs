@@ -151,8 +151,8 @@ impl Lane {
         request.size() <= LANE_MESSAGE_LIMIT
     }
 
-    /// Puts a call on the lane; `on_reply` is called exactly once, from the lane's task, unless
-    /// it is cancelled. Never waits.
+    /// Puts a call on the lane; `on_reply` is called exactly once, by the runtime or by whoever makes
+    /// another call, unless it is cancelled. Never waits.
     pub fn call(
         &self,
         request: Request,
@@ -192,7 +192,7 @@ impl Lane {
         Ok(Placed::Waits(id))
     }
 
-    /// Says too if it is due to be sent: it may wait for others.
+    /// Puts a call into the outbox, and says whether that is to be sent: it may wait for others.
     fn put(
         &self,
         request: Request,

@@ -22,7 +22,8 @@ const SIP: usize = 4096;
 /// The system tells whoever watches whether a unix socket can be written about every message that
 /// the peer takes out of it. tokio's own [`UnixStream`] always watches, so that each call
 /// would wake the thread of its sender once for nothing; this one does while a write has to wait, and
-/// for some more after that.
+/// for some more after that. Nor is it watched for what comes while somebody
+/// [looks for that](Self::poll_read_unwatched).
 #[derive(Debug)]
 pub struct Socket {
     stream: Arc<net::UnixStream>,

@@ -1,6 +1,5 @@
 //! A socket that is watched for room only while there is none, and for what comes only while it is to
-//! be, carries every byte, both ways, and
-//! says when its peer is gone.
+//! be, carries every byte, both ways, and says when its peer is gone.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::{ErrorKind, IoSlice, Read, Write};
