@@ -194,7 +194,8 @@ defmodule Snakepit.Pool.Slots do
   def counted(%__MODULE__{meta: meta}),
     do: Map.new(@counters, fn {name, index} -> {name, :atomics.get(meta, index)} end)
 
-  # The ready worker with the smallest load, an idle one at once.
+  # The ready worker with the smallest load, an idle one at once. The only one is the least loaded
+  # without a look at what all callers write.
   defp least_loaded(%{size: 1}, _start, []), do: 0
 
   defp least_loaded(%{meta: meta, size: size}, start, skip),

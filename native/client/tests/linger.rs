@@ -79,23 +79,23 @@ async fn echo(other: &mut Other, calls: usize) {
     }
 }
 
-/// A lane whose next caller looks for its answer.
-async fn looked_at(peer: &mut Peer, connection: &Connection) -> (Arc<Lane>, Other) {
-    let (lane, _task) = open(connection);
-    let other = Other::accept(peer).await;
+/// A peer, the connection to it, and both ends of a lane whose next caller looks for its answer.
+async fn looked_at() -> (Peer, Connection, Arc<Lane>, Other) {
+    let mut peer = Peer::start();
+    let connection = peer.connection();
+    let (lane, _task) = open(&connection);
+    let other = Other::accept(&mut peer).await;
     let echoing = elsewhere(other, async |other| echo(other, ALONE).await);
     for number in 0..ALONE {
         assert!(!take(&lane, place(&lane, number), number).await);
     }
-    (lane, echoing.join().unwrap().0)
+    (peer, connection, lane, echoing.join().unwrap().0)
 }
 
 #[test]
 fn a_caller_that_is_alone_has_its_answer_when_the_call_returns() {
     frozen_alone(async {
-        let mut peer = Peer::start();
-        let connection = peer.connection();
-        let (lane, other) = looked_at(&mut peer, &connection).await;
+        let (_peer, _connection, lane, other) = looked_at().await;
         let echoing = elsewhere(other, async |other| echo(other, 3).await);
         for number in 0..3 {
             assert!(take(&lane, place(&lane, number), number).await);
@@ -107,9 +107,7 @@ fn a_caller_that_is_alone_has_its_answer_when_the_call_returns() {
 #[test]
 fn a_caller_that_looks_in_vain_is_told_of_its_answer() {
     live_alone(async {
-        let mut peer = Peer::start();
-        let connection = peer.connection();
-        let (lane, mut other) = looked_at(&mut peer, &connection).await;
+        let (_peer, _connection, lane, mut other) = looked_at().await;
         let placed = place(&lane, 7);
         assert!(matches!(placed.0, Placed::Waits(_)));
         let (id, _) = other.frame().await;
@@ -121,9 +119,7 @@ fn a_caller_that_looks_in_vain_is_told_of_its_answer() {
 #[test]
 fn a_call_made_while_another_caller_looks_is_sent_and_answered() {
     frozen_alone(async {
-        let mut peer = Peer::start();
-        let connection = peer.connection();
-        let (lane, other) = looked_at(&mut peer, &connection).await;
+        let (_peer, _connection, lane, other) = looked_at().await;
         let second = Arc::clone(&lane);
         let meanwhile = elsewhere(other, async move |other| {
             let (first, _) = other.frame().await;
@@ -142,9 +138,7 @@ fn a_call_made_while_another_caller_looks_is_sent_and_answered() {
 #[test]
 fn a_call_made_while_another_caller_looks_is_answered_after_that_too() {
     frozen_alone(async {
-        let mut peer = Peer::start();
-        let connection = peer.connection();
-        let (lane, other) = looked_at(&mut peer, &connection).await;
+        let (_peer, _connection, lane, other) = looked_at().await;
         let second = Arc::clone(&lane);
         let (go, gone) = channel();
         let afterwards = elsewhere(other, async move |other| {
@@ -171,9 +165,7 @@ fn a_call_made_while_another_caller_looks_is_answered_after_that_too() {
 #[test]
 fn a_caller_that_looks_does_not_put_large_answers_of_others_together() {
     frozen_alone(async {
-        let mut peer = Peer::start();
-        let connection = peer.connection();
-        let (lane, other) = looked_at(&mut peer, &connection).await;
+        let (_peer, _connection, lane, other) = looked_at().await;
         let second = Arc::clone(&lane);
         let (hand, handed) = channel();
         let meanwhile = elsewhere(other, async move |other| {
@@ -196,9 +188,7 @@ fn a_caller_that_looks_does_not_put_large_answers_of_others_together() {
 #[test]
 fn the_end_of_the_connection_ends_a_call_that_is_looked_for() {
     frozen_alone(async {
-        let mut peer = Peer::start();
-        let connection = peer.connection();
-        let (lane, other) = looked_at(&mut peer, &connection).await;
+        let (mut peer, connection, lane, other) = looked_at().await;
         let ending = elsewhere(other, async move |other| {
             other.frame().await;
             peer.die();
@@ -214,9 +204,7 @@ fn the_end_of_the_connection_ends_a_call_that_is_looked_for() {
 #[test]
 fn a_connection_that_callers_leave_is_watched_again() {
     frozen_alone(async {
-        let mut peer = Peer::start();
-        let connection = peer.connection();
-        let (lane, other) = looked_at(&mut peer, &connection).await;
+        let (_peer, connection, lane, other) = looked_at().await;
         // Nothing else is left to be done, now or later.
         advance(REST).await;
         for _ in 0..ALONE {
@@ -236,9 +224,7 @@ fn a_connection_that_callers_leave_is_watched_again() {
 fn callers_do_not_look_while_more_lanes_have_calls_than_half_of_the_processors() {
     // The clock stands still: who looks does so until there is an answer, and there is none.
     frozen_alone(async {
-        let mut peer = Peer::start();
-        let connection = peer.connection();
-        let (lane, _other) = looked_at(&mut peer, &connection).await;
+        let (_peer, _connection, lane, _other) = looked_at().await;
         let mut others = Vec::new();
         for _ in 0..available_parallelism().unwrap().get().div_ceil(2) {
             let peer = Peer::start();
