@@ -5,7 +5,7 @@ defmodule Snakepit.Telemetry.EventsTest do
   import ExUnit.CaptureLog
   import Snakepit.Test.PoolHelper, except: [start_pool: 0, start_pool: 1]
 
-  alias Snakepit.{Error, Jobs, Telemetry}
+  alias Snakepit.{Error, GRPCWorker, Jobs, Telemetry}
   alias Snakepit.Test.{Beacon, PoolHelper, StreamHelper, TelemetryStandIn}
 
   @moduletag :capture_log
@@ -249,6 +249,16 @@ defmodule Snakepit.Telemetry.EventsTest do
     assert %{os_pid: ^next, why: :stopped} = metadata
   end
 
+  test "a worker that ends before its supervisor comes to stop it" do
+    pool = start_pool()
+    [%{pid: worker, os_pid: os_pid}] = Snakepit.list_workers(pool)
+    :ok = GRPCWorker.stop_process(worker)
+    {_measured, metadata} = await([:snakepit, :worker, :exit], pool)
+    assert %{os_pid: ^os_pid, why: :stopped, how: "was told to end"} = metadata
+    :ok = stop_supervised({Snakepit.Pool, pool})
+    refute_received {:event, [:snakepit, :worker, :exit], _uptime, %{pool: ^pool}}
+  end
+
   test "a worker that cannot start" do
     {:error, _reason} = try_pool(python: [modules: ["broken_module"]])
     {measured, metadata} = await([:snakepit, :worker_start, :exception])
@@ -299,6 +309,24 @@ defmodule Snakepit.Telemetry.EventsTest do
     :ok = Jobs.cancel(id)
     {_measured, metadata} = await([:snakepit, :job, :stop])
     assert %{job_id: ^id, state: "canceled", reason: :cancelled} = metadata
+  end
+
+  test "that a job has ended nobody sees before its event is told" do
+    pool = start_pool()
+    test = self()
+
+    TelemetryStandIn.install(fn
+      [:snakepit, :job, :stop], _measured, %{job_id: id} ->
+        {:ok, status} = Jobs.status(id)
+        send(test, {:seen_by_handler, id, status["state"]})
+
+      _other, _measured, _metadata ->
+        :ok
+    end)
+
+    {:ok, id} = Jobs.submit("say", %{text: "hello"}, pool: pool)
+    assert {:ok, %{}} = Jobs.result(id)
+    assert_received {:seen_by_handler, ^id, "running"}
   end
 
   test "an adapter whose own code raises, in a call and in a job" do

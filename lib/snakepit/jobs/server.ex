@@ -274,9 +274,11 @@ defmodule Snakepit.Jobs.Server do
   # The first final state is the last.
   defp settle(%{board: board} = state, id, {final, reason, crash}) do
     with {:ok, job} <- Board.job(board, id), false <- Job.final?(job) do
-      job = Board.post(board, Job.finish(job, final, reason, Board.size(board, job)))
-
-      finished(state, job, crash)
+      {job, _update} = finish = Job.finish(job, final, reason, Board.size(board, job))
+      # First, so that whoever knows the end finds its event told.
+      Events.finished(board.config.name, job, crash)
+      Board.post(board, finish)
+      Parties.tell_finished(state.parties, id)
 
       # What belongs to a batch is deleted by it.
       if Parties.owned?(state.parties, id),
@@ -306,14 +308,9 @@ defmodule Snakepit.Jobs.Server do
 
   defp abort(state, %Job{id: id} = job) do
     {job, _update} = Job.finish(job, "canceled", :cancelled, 0)
-    finished(state, job, nil)
+    Events.finished(state.board.config.name, job)
+    Parties.tell_finished(state.parties, id)
     stop_runner(state, id)
-  end
-
-  # Whoever waits for the job or counts it hears of its end.
-  defp finished(state, job, crash) do
-    Events.finished(state.board.config.name, job, crash)
-    Parties.tell_finished(state.parties, job.id)
   end
 
   defp retain(%{board: board} = state) do

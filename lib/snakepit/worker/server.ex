@@ -130,7 +130,7 @@ defmodule Snakepit.Worker.Server do
     how = if state.killed, do: :kill, else: :end
     link = Link.await_end(state.link, how, state.stop_at, &Log.item(&1, state))
     Log.tell_drops(%{state | link: link})
-    Events.ended(state, :stopped, "was told to end")
+    stopped(state)
     Link.clean(link)
   end
 
@@ -273,7 +273,15 @@ defmodule Snakepit.Worker.Server do
     state |> discard() |> restart_after(delay, failures + 1)
   end
 
+  # Before its supervisor came to tell it.
+  defp ended(%{phase: :stopping} = state, _how) do
+    stopped(state)
+    discard(state)
+  end
+
   defp ended(state, _how), do: discard(state)
+
+  defp stopped(state), do: Events.ended(state, :stopped, "was told to end")
 
   defp hear_last_words(state) do
     {items, link} = Link.last_words(state.link)
