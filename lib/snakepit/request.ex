@@ -39,6 +39,8 @@ defmodule Snakepit.Request do
 
   @moduledoc false
 
+  import Bitwise, only: [>>>: 2]
+
   alias Snakepit.{Error, Schema}
 
   # What it is called with is to stand in no crash report.
@@ -100,9 +102,10 @@ defmodule Snakepit.Request do
     invalid("expected the arguments to be a map, got: #{inspect(args, limit: 5)}", command, opts)
   end
 
-  # Unique in this VM and, by the time of its start, between VMs.
+  # Unique in this VM and, by the time of its start, between VMs. In units of 16 ns that fits into a
+  # word, which is quicker to write down.
   defp put_id(%{request_id: nil} = request) do
-    id = System.unique_integer([:positive]) + System.time_offset()
+    id = System.unique_integer([:positive]) + (System.time_offset(:nanosecond) >>> 4)
     %{request | request_id: Integer.to_string(id, 32)}
   end
 

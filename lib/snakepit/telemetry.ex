@@ -96,15 +96,17 @@ defmodule Snakepit.Telemetry do
   @spec execute(Shared.t(), Request.t(), (-> {result, String.t() | nil})) :: result
         when result: {:ok, map()} | {:error, Error.reason()}
   def execute(pool, request, call) do
-    started = System.monotonic_time()
-    if attached?(), do: emit([:execute, :start], started_at(started), metadata(pool, request))
+    # As they are counted: native units are for those who want to know.
+    began = System.monotonic_time(:nanosecond)
+
+    if attached?(),
+      do: emit([:execute, :start], started_at(native(began)), metadata(pool, request))
 
     try do
       call.()
     catch
       kind, reason ->
-        duration = System.monotonic_time() - started
-        Recorder.call(pool.config.name, request.command, :raised, duration)
+        duration = pool |> recorded(request, :raised, began) |> native()
         if Log.tells?(:info), do: log(pool, request, nil, {:raised, kind, reason}, duration)
         raised = %{kind: kind, reason: reason, stacktrace: __STACKTRACE__}
         metadata = Map.merge(metadata(pool, request), raised)
@@ -112,14 +114,21 @@ defmodule Snakepit.Telemetry do
         :erlang.raise(kind, reason, __STACKTRACE__)
     else
       {result, worker_id} ->
-        duration = System.monotonic_time() - started
-        Recorder.call(pool.config.name, request.command, outcome(result), duration)
-        if attached?(), do: executed(pool, request, worker_id, result, duration)
-        if Log.tells?(:info), do: log(pool, request, worker_id, {:returned, result}, duration)
+        ns = recorded(pool, request, outcome(result), began)
+        if attached?(), do: executed(pool, request, worker_id, result, native(ns))
+        if Log.tells?(:info), do: log(pool, request, worker_id, {:returned, result}, native(ns))
         with {:error, reason} <- result, do: failed(pool, request, worker_id, reason)
         result
     end
   end
+
+  defp recorded(pool, request, outcome, began) do
+    ns = System.monotonic_time(:nanosecond) - began
+    Recorder.call(pool.config.name, request.command, outcome, ns)
+    ns
+  end
+
+  defp native(ns), do: System.convert_time_unit(ns, :nanosecond, :native)
 
   defp log(pool, request, worker_id, ending, duration) do
     metadata = %{metadata(pool, request) | worker_id: worker_id}

@@ -79,12 +79,7 @@ defmodule Snakepit.MetricsTest do
 
   test "the buckets of a histogram are cumulative" do
     for ms <- [0, 0, 3, 40, 400_000],
-        do:
-          Store.observe(
-            :call_duration,
-            {:bucket_test, "x"},
-            System.convert_time_unit(ms, :millisecond, :native)
-          )
+        do: Store.observe(:call_duration, {:bucket_test, "x"}, ms * 1_000_000)
 
     buckets =
       for line <- String.split(Metrics.prometheus(), "\n"),

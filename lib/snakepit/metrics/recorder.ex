@@ -4,15 +4,18 @@ defmodule Snakepit.Metrics.Recorder do
 
   alias Snakepit.Metrics.Store
 
+  @doc """
+  A call has ended, after so many nanoseconds.
+  """
   @spec call(atom(), String.t(), atom(), integer()) :: :ok
-  def call(pool, command, outcome, duration),
-    do: Store.observe_command(:call_duration, pool, command, duration, outcome)
+  def call(pool, command, outcome, ns),
+    do: Store.observe_command(:call_duration, pool, command, ns, outcome)
 
   @spec stream(atom(), String.t(), atom(), integer(), Snakepit.Telemetry.reading()) :: :ok
   def stream(pool, command, outcome, duration, reading) do
     labels = {pool, command} = {pool, Store.command_label(pool, command, outcome)}
-    Store.observe(:stream_duration, labels, duration, outcome)
-    if reading.first_chunk, do: Store.observe(:stream_first_chunk, labels, reading.first_chunk)
+    Store.observe(:stream_duration, labels, nanoseconds(duration), outcome)
+    if reading.first_chunk, do: observe(:stream_first_chunk, labels, reading.first_chunk)
 
     if reading.chunks > 0,
       do: Store.count(:stream_chunks, {pool, command, :received}, reading.chunks)
@@ -32,14 +35,14 @@ defmodule Snakepit.Metrics.Recorder do
   def event(name, measurements, metadata)
 
   def event([:queue, :wait], %{duration: duration}, %{pool: pool, command: command}),
-    do: Store.observe(:queue_wait, {pool, Store.command_label(pool, command)}, duration)
+    do: observe(:queue_wait, {pool, Store.command_label(pool, command)}, duration)
 
   def event([:queue, :reject], _count, %{pool: pool, reason: reason}),
     do: Store.count(:rejected, {pool, reason})
 
   def event([:cancel], %{duration: duration}, %{pool: pool, why: why}) do
     Store.count(:cancels, {pool, why})
-    Store.observe(:cancel_duration, {pool}, duration)
+    observe(:cancel_duration, {pool}, duration)
   end
 
   def event([:job, :stop], measurements, %{jobs: jobs, state: state}),
@@ -50,7 +53,7 @@ defmodule Snakepit.Metrics.Recorder do
 
   def event([:worker_start, :stop], %{duration: duration}, %{pool: pool}) do
     Store.count(:worker_starts, {pool, :ok})
-    Store.observe(:worker_start_duration, {pool}, duration)
+    observe(:worker_start_duration, {pool}, duration)
   end
 
   def event([:worker_start, :exception], _duration, %{pool: pool}),
@@ -77,8 +80,10 @@ defmodule Snakepit.Metrics.Recorder do
 
   defp job(jobs, state, %{duration: duration}) do
     Store.count(:jobs_finished, {jobs, state})
-    Store.observe(:job_duration, {jobs}, duration)
+    observe(:job_duration, {jobs}, duration)
   end
+
+  defp observe(name, labels, duration), do: Store.observe(name, labels, nanoseconds(duration))
 
   defp nanoseconds(duration), do: System.convert_time_unit(duration, :native, :nanosecond)
 end

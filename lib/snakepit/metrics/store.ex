@@ -6,10 +6,13 @@ defmodule Snakepit.Metrics.Store do
   #   {{name, labels}, number}
   #   {{:command, pool, command}, nil}
   #
-  # In the second they are histograms, which are found for every call and made once:
+  # In the second they are histograms:
   #
   #   {{name, labels}, counters}   the sum in nanoseconds, then one number for each bucket, then one
   #                                for each outcome a call can have
+  #
+  # They are made once and found for every call, so they are persistent terms too: what is read from a
+  # table is copied, and the copies of counters are counted where all callers write.
   #
   # Labels are the values of the metric's labels, in order. What a user names, a command, is among
   # them only so many times.
@@ -44,6 +47,10 @@ defmodule Snakepit.Metrics.Store do
   def init(_options) do
     options = [:named_table, :public, read_concurrency: true]
     :ets.new(@histograms, options)
+    # Of a process of this name that has ended.
+    for {{@histograms, _key} = term, _counters} <- :persistent_term.get(),
+        do: :persistent_term.erase(term)
+
     {:ok, :ets.new(__MODULE__, [{:write_concurrency, :auto} | options])}
   end
 
@@ -58,11 +65,11 @@ defmodule Snakepit.Metrics.Store do
   end
 
   @doc """
-  Adds a duration in native units to a histogram.
+  Adds a duration in nanoseconds to a histogram.
   """
   @spec observe(atom(), labels(), integer(), atom() | nil) :: :ok
-  def observe(name, labels, duration, outcome \\ nil) do
-    {name, labels} |> counters() |> add(duration, outcome)
+  def observe(name, labels, ns, outcome \\ nil) do
+    {name, labels} |> counters() |> add(ns, outcome)
   rescue
     ArgumentError -> :ok
   end
@@ -71,18 +78,17 @@ defmodule Snakepit.Metrics.Store do
   The same for a command of a pool, whose label it may not have.
   """
   @spec observe_command(atom(), atom(), String.t(), integer(), atom()) :: :ok
-  def observe_command(name, pool, command, duration, outcome) do
+  def observe_command(name, pool, command, ns, outcome) do
     # Most often it has been there before.
-    case :ets.lookup_element(@histograms, {name, {pool, command}}, 2, nil) do
-      nil -> observe(name, {pool, command_label(pool, command, outcome)}, duration, outcome)
-      counters -> add(counters, duration, outcome)
+    case :persistent_term.get({@histograms, {name, {pool, command}}}, nil) do
+      nil -> observe(name, {pool, command_label(pool, command, outcome)}, ns, outcome)
+      counters -> add(counters, ns, outcome)
     end
   rescue
     ArgumentError -> :ok
   end
 
-  defp add(counters, duration, outcome) do
-    ns = System.convert_time_unit(duration, :native, :nanosecond)
+  defp add(counters, ns, outcome) do
     :counters.add(counters, 1, ns)
     :counters.add(counters, 2 + bucket(ns), 1)
     if outcome, do: :counters.add(counters, 2 + @buckets + number(outcome), 1)
@@ -90,10 +96,12 @@ defmodule Snakepit.Metrics.Store do
   end
 
   defp counters(key) do
-    with nil <- :ets.lookup_element(@histograms, key, 2, nil) do
+    with nil <- :persistent_term.get({@histograms, key}, nil) do
       # Who comes second uses what is there.
       :ets.insert_new(@histograms, {key, :counters.new(@size, [:write_concurrency])})
-      :ets.lookup_element(@histograms, key, 2)
+      counters = :ets.lookup_element(@histograms, key, 2)
+      :persistent_term.put({@histograms, key}, counters)
+      counters
     end
   end
 

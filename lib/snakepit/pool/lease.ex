@@ -34,7 +34,7 @@ defmodule Snakepit.Pool.Lease do
     do: checkout(pool, worker, request, :at_once)
 
   defp checkout(pool, target, request, manner) do
-    {token, start} = token(pool)
+    %{token: token, start: start} = caller = caller(pool)
 
     taken =
       case Slots.take(pool.slots, target, token, start) do
@@ -43,9 +43,11 @@ defmodule Snakepit.Pool.Lease do
       end
 
     with {:ok, slot} <- taken do
-      case Shared.channel(pool, Slots.worker(pool.slots, slot)) do
+      worker = Slots.worker(pool.slots, slot)
+
+      case channel(pool, worker, caller) do
         {:ok, channel} ->
-          report_due(pool, Slots.worker(pool.slots, slot))
+          report_due(pool, worker)
           {:ok, %__MODULE__{pool: pool, slot: slot, token: token, channel: channel}}
 
         # The worker went down in between. Nothing was sent, so another one may do it.
@@ -120,20 +122,41 @@ defmodule Snakepit.Pool.Lease do
     :ok
   end
 
-  # One token for each process and generation of the pool. The server hears of it before it
-  # can stand in a slot, and watches the process from then on.
-  defp token(%Shared{key: key, generation: generation} = pool) do
+  # What a process keeps of the pool, for each generation of it. The server hears of the token
+  # before it can stand in a slot, and watches the process from then on.
+  defp caller(%Shared{key: key, generation: generation} = pool) do
     case Process.get(key) do
-      {^generation, token, start} ->
-        {token, start}
+      %{generation: ^generation} = caller ->
+        caller
 
       _none ->
         token = System.unique_integer([:positive])
         start = :erlang.phash2(token, pool.slots.size)
         send(pool.server, {:caller, self(), token})
-        Process.put(key, {generation, token, start})
-        {token, start}
+        keep(pool, %{generation: generation, token: token, start: start, channels: %{}})
     end
+  end
+
+  # Read from the table once for each edition: a copy of it counts the references to the connection,
+  # which all callers would write.
+  defp channel(pool, worker, %{channels: channels} = caller) do
+    edition = Slots.edition(pool.slots, worker)
+
+    case channels do
+      %{^worker => {^edition, channel}} ->
+        {:ok, channel}
+
+      _other ->
+        with {:ok, channel} <- Shared.channel(pool, worker) do
+          keep(pool, %{caller | channels: Map.put(channels, worker, {edition, channel})})
+          {:ok, channel}
+        end
+    end
+  end
+
+  defp keep(%Shared{key: key}, caller) do
+    Process.put(key, caller)
+    caller
   end
 
   defp wait_timed(pool, target, token, start, request, manner) do

@@ -103,10 +103,9 @@ defmodule Snakepit.Pool.Shared do
   end
 
   @spec put_worker(t(), Slots.worker(), Worker.Channel.t() | nil, map(), incarnation()) :: :ok
-  def put_worker(%__MODULE__{table: table}, worker, channel, news, incarnation) do
+  def put_worker(%__MODULE__{table: table} = pool, worker, channel, news, incarnation) do
     row = table |> :ets.lookup_element(worker, 3) |> Map.merge(news)
-    true = :ets.insert(table, {worker, channel, row, incarnation})
-    :ok
+    write(pool, {worker, channel, row, incarnation})
   end
 
   @spec put_state(t(), Slots.worker(), Slots.state()) :: :ok
@@ -144,9 +143,13 @@ defmodule Snakepit.Pool.Shared do
   Forgets all about a worker.
   """
   @spec clear_worker(t(), Slots.worker()) :: :ok
-  def clear_worker(%__MODULE__{table: table, config: config}, worker) do
-    true = :ets.insert(table, {worker, nil, blank_worker(config, worker, :vacant), 0})
-    :ok
+  def clear_worker(%__MODULE__{config: config} = pool, worker),
+    do: write(pool, {worker, nil, blank_worker(config, worker, :vacant), 0})
+
+  # In this order: whoever sees the edition finds its connection.
+  defp write(%__MODULE__{table: table, slots: slots}, {worker, _, _, _} = row) do
+    true = :ets.insert(table, row)
+    Slots.new_edition(slots, worker)
   end
 
   # A worker that is replaced and its successor are there at the same time.

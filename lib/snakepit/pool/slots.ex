@@ -5,10 +5,11 @@ defmodule Snakepit.Pool.Slots do
   # Worker `w` (from 0) owns the slots `w * capacity + 1` to `(w + 1) * capacity`. A slot
   # holds 0 when free and the token of its caller otherwise, so that taking it
   # and naming the owner is one compare-and-exchange: a caller killed at any moment
-  # leaves either nothing or a slot the server finds by token.
+  # leaves either nothing or a slot the server finds by token. Beside it stands how often it was
+  # taken.
   #
-  # The second array has counters, and per worker its state and a hint of its load. The
-  # hint only says where to look first; the slots alone decide.
+  # The second array has counters, and per worker its state and, where there is a choice, a hint of
+  # its load. The hint only says where to look first; the slots alone decide.
   #
   # What every call writes shares no cache line (64 bytes, 8 words) with anything else: callers on
   # other schedulers would wait for it.
@@ -38,7 +39,7 @@ defmodule Snakepit.Pool.Slots do
   ]
   @line 8
   @head 2 * @line
-  # State and limit, which every call reads; load and requests, which it writes.
+  # State, limit and edition, which every call reads; the load, which it writes.
   @per_worker 4 * @line
   @written 2 * @line
   @states [starting: 0, ready: 1, failing: 2, vacant: 3, leaving: 4, draining: 5]
@@ -86,7 +87,7 @@ defmodule Snakepit.Pool.Slots do
 
   @spec release(t(), slot()) :: :ok
   def release(%__MODULE__{} = slots, slot) do
-    :atomics.sub(slots.meta, load_at(worker(slots, slot)), 1)
+    add_load(slots, worker(slots, slot), -1)
     :atomics.put(slots.slots, slot_at(slot), 0)
   end
 
@@ -96,7 +97,7 @@ defmodule Snakepit.Pool.Slots do
   @spec release(t(), slot(), token()) :: boolean()
   def release(%__MODULE__{} = slots, slot, token) do
     freed = :atomics.compare_exchange(slots.slots, slot_at(slot), token, 0) == :ok
-    if freed, do: :atomics.sub(slots.meta, load_at(worker(slots, slot)), 1)
+    if freed, do: add_load(slots, worker(slots, slot), -1)
     freed
   end
 
@@ -128,7 +129,7 @@ defmodule Snakepit.Pool.Slots do
   end
 
   @doc """
-  About how many calls a worker has: good enough to choose one, not to count on.
+  About how many calls one of several workers has: good enough to choose one, not to count on.
   """
   @spec load(t(), worker()) :: integer()
   def load(%__MODULE__{meta: meta}, worker), do: :atomics.get(meta, load_at(worker))
@@ -143,8 +144,17 @@ defmodule Snakepit.Pool.Slots do
   defp count_busy(slots, range),
     do: Enum.count(range, &(:atomics.get(slots.slots, slot_at(&1)) != 0))
 
+  @doc """
+  How often a slot of the worker was taken.
+  """
   @spec requests(t(), worker()) :: non_neg_integer()
-  def requests(%__MODULE__{meta: meta}, worker), do: :atomics.get(meta, requests_at(worker))
+  def requests(%__MODULE__{slots: slots, capacity: capacity}, worker),
+    do: taken(slots, worker * capacity + 1, capacity, 0)
+
+  defp taken(_slots, _slot, 0, sum), do: sum
+
+  defp taken(slots, slot, left, sum),
+    do: taken(slots, slot + 1, left - 1, sum + :atomics.get(slots, taken_at(slot)))
 
   @spec add_waiting(t(), integer()) :: :ok
   def add_waiting(%__MODULE__{meta: meta}, n), do: :atomics.add(meta, @waiting, n)
@@ -169,6 +179,16 @@ defmodule Snakepit.Pool.Slots do
 
   @spec draining?(t(), worker()) :: boolean()
   def draining?(%__MODULE__{} = slots, worker), do: state_number(slots, worker) == @draining
+
+  @doc """
+  Changes whenever another connection is to be used for a worker, or none.
+  """
+  @spec edition(t(), worker()) :: integer()
+  def edition(%__MODULE__{meta: meta}, worker), do: :atomics.get(meta, edition_at(worker))
+
+  @spec new_edition(t(), worker()) :: :ok
+  def new_edition(%__MODULE__{meta: meta}, worker),
+    do: :atomics.add(meta, edition_at(worker), 1)
 
   @doc """
   At how many requests, counted as by `requests/2`, a worker is used up. 0 for never.
@@ -236,11 +256,11 @@ defmodule Snakepit.Pool.Slots do
 
   defp probe(_slots, _worker, _first, _offset, 0, _token), do: :full
 
-  defp probe(%{meta: meta} = slots, worker, first, offset, left, token) do
+  defp probe(slots, worker, first, offset, left, token) do
     case :atomics.compare_exchange(slots.slots, slot_at(first + offset), 0, token) do
       :ok ->
-        :atomics.add(meta, load_at(worker), 1)
-        :atomics.add(meta, requests_at(worker), 1)
+        add_load(slots, worker, 1)
+        :atomics.add(slots.slots, taken_at(first + offset), 1)
         {:ok, first + offset}
 
       _taken ->
@@ -249,9 +269,16 @@ defmodule Snakepit.Pool.Slots do
     end
   end
 
+  # All callers write it, so it is kept only for those who choose.
+  defp add_load(%{size: 1}, _worker, _change), do: :ok
+
+  defp add_load(%{meta: meta}, worker, change),
+    do: :atomics.add(meta, load_at(worker), change)
+
   defp slot_at(slot), do: (slot - 1) * @line + 1
+  defp taken_at(slot), do: slot_at(slot) + 1
   defp state_at(worker), do: @head + worker * @per_worker + 1
   defp limit_at(worker), do: state_at(worker) + 1
+  defp edition_at(worker), do: state_at(worker) + 2
   defp load_at(worker), do: state_at(worker) + @written
-  defp requests_at(worker), do: load_at(worker) + 1
 end

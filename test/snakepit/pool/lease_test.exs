@@ -38,6 +38,20 @@ defmodule Snakepit.Pool.LeaseTest do
       assert lease.token != again.token
     end
 
+    test "a process that has had one gets the connection that its worker has now" do
+      pool = ready_pool(pool_size: 1)
+
+      for connection <- [{:channel, 0}, :second, :third] do
+        ready = {:ready, connection, %{started_at: DateTime.utc_now()}}
+        send(pool.server, {:worker, 0, self(), ready})
+        settle(pool)
+        assert {:ok, %{channel: ^connection} = lease} = checkout(pool)
+        Lease.release(lease)
+        worker_down(pool, 0)
+        assert checkout(pool, timeout: 20) == {:error, :worker_timeout}
+      end
+    end
+
     test "costs no message" do
       pool = ready_pool(pool_size: 1)
       {:ok, lease} = checkout(pool)
