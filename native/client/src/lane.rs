@@ -2,6 +2,7 @@ mod carrier;
 mod crowd;
 mod linger;
 mod parts;
+mod sending;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,8 +19,9 @@ use crate::connection::Closer;
 use crate::driver::Driver;
 use crate::{CallError, Connection, Request};
 use crowd::Crowd;
-use linger::{InUse, Linger, linger};
+use linger::{Company, InUse, Linger};
 use parts::Parts;
+use sending::INLINE;
 
 /// So many calls may be on a lane at once, sent or not. Far above any worker's capacity: it
 /// bounds memory, not concurrency.
@@ -27,9 +29,6 @@ const MAX_CALLS: usize = 16_384;
 
 /// So many requests are sent together at the latest.
 const TOGETHER: usize = 8;
-
-/// Requests of at most so many bytes are sent by their callers, others by the runtime.
-const INLINE: usize = 64 * 1024;
 
 /// Bytes that an id takes in a message.
 const MAX_ID_SIZE: usize = 11;
@@ -79,8 +78,7 @@ struct Waiting {
 /// The outbox is to be sent.
 struct Due<'a> {
     state: MutexGuard<'a, State>,
-    /// There is no other call.
-    alone: bool,
+    company: Company,
 }
 
 /// How an answer comes to a caller that takes it; see [`Lane::call_and_take`].
@@ -160,9 +158,9 @@ impl Lane {
     ) -> Result<CallId, CallError> {
         let (id, due) = self.put(request, false, Box::new(|reply, _| on_reply(reply)))?;
         match due {
-            Some(Due { state, alone: true }) => self.send(state),
+            Some(Due { state, company: Company::None }) => self.send(state),
             // Of callers who are not counted the runtime gathers those that come together.
-            Some(Due { state, alone: false }) => wake(state),
+            Some(Due { state, .. }) => wake(state),
             None => {}
         }
         Ok(id)
@@ -171,19 +169,19 @@ impl Lane {
     /// The same for a caller that is only told by `on_reply`. When it has taken its answer it says so
     /// by [`taken`](Self::taken).
     ///
-    /// Waits for nothing; but one that is the only caller, of handlers that lately took about nothing,
-    /// looks for the answer for some microseconds instead of having a thread woken for that.
+    /// Waits for nothing; but when all callers wait, for handlers that lately took about nothing, the
+    /// last looks for answers for some microseconds instead of having a thread woken for that.
     pub fn call_and_take(
         &self,
         request: Request,
         on_reply: impl FnOnce(Reply, Arrival) + Send + 'static,
     ) -> Result<Placed, CallError> {
         let (id, due) = self.put(request, true, Box::new(on_reply))?;
-        let Some(Due { mut state, alone }) = due else {
+        let Some(Due { mut state, company }) = due else {
             return Ok(Placed::Waits(id));
         };
-        if state.linger.is_due(alone) && state.gathered <= INLINE {
-            if self.send_and_linger(state, id.0) {
+        if state.linger.is_due(company) && state.gathered <= INLINE {
+            if self.send_and_linger(state, id.0, company) {
                 return Ok(Placed::Answered);
             }
         } else {
@@ -213,8 +211,13 @@ impl Lane {
         if state.waiting.len() >= MAX_CALLS {
             return Err(CallError::Busy);
         }
-        let alone = state.waiting.is_empty();
-        if alone {
+        let first = state.waiting.is_empty();
+        let company = match self.crowd.is_expected() {
+            true => Company::Comes,
+            false if first => Company::None,
+            false => Company::Waits,
+        };
+        if first {
             let connection = self.connection.upgrade().ok_or_else(CallError::not_sent)?;
             state.in_use = Some(InUse::new(connection));
         }
@@ -224,50 +227,25 @@ impl Lane {
         state.waiting.insert(id, Waiting { on_reply, takes, parts: Parts::default() });
         state.gathered = if state.outbox.is_empty() { size } else { state.gathered + size };
         state.outbox.push_back(message);
-        let due = !self.crowd.is_expected() || state.outbox.len() >= TOGETHER;
-        Ok((CallId(id), due.then_some(Due { state, alone })))
-    }
-
-    /// Sends what has gathered, here if it is little.
-    fn send(&self, state: MutexGuard<'_, State>) {
-        match self.driver.upgrade() {
-            Some(driver) if state.gathered <= INLINE => {
-                let _hold = driver.hold();
-                wake(state);
-            }
-            _ => wake(state),
-        }
-    }
-
-    /// Says whether the answer is here.
-    fn send_and_linger(&self, mut state: MutexGuard<'_, State>, id: u64) -> bool {
-        let driver = self.driver.upgrade();
-        let Some(mut hold) = driver.as_ref().and_then(Driver::hold) else {
-            wake(state);
-            return false;
-        };
-        state.linger.begin(id);
-        wake(state);
-        linger(&mut hold, || self.lock().linger.is_over());
-        let answered = self.lock().linger.end();
-        if answered {
-            hold.leave_unwatched(|| !self.lock().waiting.is_empty());
-        }
-        answered
+        state.linger.comes();
+        let due = company != Company::Comes || state.outbox.len() >= TOGETHER;
+        Ok((CallId(id), due.then_some(Due { state, company })))
     }
 
     /// A caller that was told of its answer has taken it.
     pub fn taken(&self) {
         // Who puts a request and still expects this caller holds the lock until it is seen here.
-        if self.crowd.shrink() {
-            self.send_gathered();
+        if !self.crowd.shrink() {
+            return;
         }
-    }
-
-    fn send_gathered(&self) {
-        let state = self.lock();
-        if !state.outbox.is_empty() {
-            self.send(state);
+        let mut state = self.lock();
+        if !state.waiting.is_empty() {
+            state.linger.leaves();
+        }
+        match (state.outbox.is_empty(), state.linger.is_shared()) {
+            (true, _) => {}
+            (false, true) => self.send_and_leave(state),
+            (false, false) => self.send(state),
         }
     }
 

@@ -1,5 +1,5 @@
-//! A caller that is alone looks for its answer itself; whoever comes meanwhile loses nothing, and
-//! afterwards the connection is watched as before.
+//! A caller that is alone looks for its answer itself, and of many who come again and again the last;
+//! whoever comes meanwhile loses nothing, and afterwards the connection is watched as before.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -22,6 +22,9 @@ const ALONE: usize = 16;
 
 /// The runtime watches a connection again after less than that.
 const REST: Duration = Duration::from_millis(20);
+
+/// Who comes again so long after the last has taken an answer comes late.
+const LATE: Duration = Duration::from_micros(151);
 
 /// Callers do not look while many lanes of their process have calls.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -233,5 +236,117 @@ fn callers_do_not_look_while_more_lanes_have_calls_than_half_of_the_processors()
             others.push((place(&lane, 2), connection, peer));
         }
         assert!(matches!(place(&lane, 1).0, Placed::Waits(_)));
+    });
+}
+
+/// As `looked_at`, beside a call that waits, whose id this gives.
+async fn shared() -> (Peer, Connection, Arc<Lane>, Other, u64, Receiver<(Answer, Arrival)>) {
+    let mut peer = Peer::start();
+    let connection = peer.connection();
+    let (lane, _task) = open(&connection);
+    let mut other = Other::accept(&mut peer).await;
+    let (_placed, waits) = place(&lane, 0);
+    let (id, _) = other.frame().await;
+    let echoing = elsewhere(other, async |other| echo(other, ALONE).await);
+    for number in 1..=ALONE {
+        assert!(!take(&lane, place(&lane, number), number).await);
+    }
+    (peer, connection, lane, echoing.join().unwrap().0, id, waits)
+}
+
+#[test]
+fn of_callers_who_come_again_and_again_the_last_looks() {
+    frozen_alone(async {
+        let (_peer, _connection, lane, other, _id, waits) = shared().await;
+        let echoing = elsewhere(other, async |other| echo(other, 3).await);
+        for number in 1..=3 {
+            assert!(take(&lane, place(&lane, number), number).await);
+        }
+        assert_eq!(waits.try_recv(), Err(TryRecvError::Empty));
+        echoing.join().unwrap();
+    });
+}
+
+/// What is left when a caller that looked has found the answer of another, who has taken it.
+struct Relieved {
+    _peer: Peer,
+    _connection: Connection,
+    lane: Arc<Lane>,
+    other: Other,
+    /// The call of the one that looked.
+    id: u64,
+    placed: (Placed, Receiver<(Answer, Arrival)>),
+}
+
+async fn relieved() -> Relieved {
+    let (_peer, _connection, lane, other, id, waits) = shared().await;
+    let replying = elsewhere(other, async move |other| {
+        let (looks, _) = other.frame().await;
+        other.reply(id, 0);
+        looks
+    });
+    let placed = place(&lane, 1);
+    assert!(matches!(placed.0, Placed::Waits(_)));
+    let (answer, arrival) =
+        tokio::task::spawn_blocking(move || waits.recv().unwrap()).await.unwrap();
+    assert_eq!((number_in(answer), arrival), (0, Arrival::Later));
+    lane.taken();
+    let (other, id) = replying.join().unwrap();
+    Relieved { _peer, _connection, lane, other, id, placed }
+}
+
+#[test]
+fn whoever_is_told_by_the_one_who_looks_goes_on_in_its_place() {
+    frozen_alone(async {
+        let Relieved { lane, other, id, placed: (_, answers), _peer, _connection } =
+            relieved().await;
+        let replying = elsewhere(other, async move |other| {
+            let (second, _) = other.frame().await;
+            other.reply(id, 1);
+            second
+        });
+        let second = place(&lane, 2);
+        // While the clock stands still nobody else would see it.
+        let (answer, arrival) = answers.try_recv().unwrap();
+        assert_eq!((number_in(answer), arrival), (1, Arrival::Later));
+        let (other, id) = replying.join().unwrap();
+        lane.taken();
+        let replying = elsewhere(other, async move |other| {
+            other.frame().await;
+            other.reply(id, 2);
+        });
+        assert!(matches!(place(&lane, 3).0, Placed::Waits(_)));
+        assert_eq!(number_in(second.1.try_recv().unwrap().0), 2);
+        replying.join().unwrap();
+    });
+}
+
+#[test]
+fn an_answer_comes_also_when_nobody_comes_again() {
+    frozen_alone(async {
+        let Relieved { other, id, placed: (_, answers), .. } = &relieved().await;
+        other.reply(*id, 1);
+        let (answer, arrival) = loop {
+            match answers.try_recv() {
+                Ok(told) => break told,
+                Err(_not_yet) => advance(REST).await,
+            }
+        };
+        assert_eq!((number_in(answer), arrival), (1, Arrival::Later));
+    });
+}
+
+#[test]
+fn callers_do_not_rely_on_one_that_came_late() {
+    frozen_alone(async {
+        let Relieved { lane, mut other, id, placed, _peer, _connection } = relieved().await;
+        advance(LATE).await;
+        let second = place(&lane, 2);
+        assert!(matches!(second.0, Placed::Waits(_)));
+        let (next, _) = other.frame().await;
+        other.reply(id, 1);
+        other.reply(next, 2);
+        assert!(!take(&lane, placed, 1).await);
+        assert!(!take(&lane, second, 2).await);
     });
 }

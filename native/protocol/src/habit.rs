@@ -7,6 +7,9 @@ const MOST: u32 = 16_384;
 /// What a disappointment costs, in things that went well: one among so many changes nothing.
 const PRICE: u32 = 4;
 
+/// Something that does harm when it disappoints is forgiven after so many times that it went well.
+const WARY: u32 = 256;
+
 /// With what it begins to be relied on, and how much may gather.
 const TRUST: u32 = 2 * PRICE;
 const MOST_TRUST: u32 = 8 * PRICE;
@@ -19,15 +22,27 @@ pub struct Habit {
     streak: u32,
     needed: u32,
     trust: u32,
+    /// How often it went well since it was relied on, and how often it has to be forgiven.
+    went_well: u32,
+    forgives_after: u32,
 }
 
 impl Default for Habit {
     fn default() -> Self {
-        Habit { streak: 0, needed: USUAL, trust: TRUST }
+        Habit::new(USUAL, 1)
     }
 }
 
 impl Habit {
+    /// Of something that can do harm.
+    pub fn wary() -> Self {
+        Habit::new(USUAL, WARY)
+    }
+
+    fn new(needed: u32, forgives_after: u32) -> Self {
+        Habit { streak: 0, needed, trust: TRUST, went_well: 0, forgives_after }
+    }
+
     /// It went so, and nobody relied on it.
     pub fn note(&mut self, well: bool) {
         self.streak = if well { self.streak.saturating_add(1) } else { 0 };
@@ -42,12 +57,20 @@ impl Habit {
     pub fn proved(&mut self, well: bool) {
         if well {
             self.trust = (self.trust + 1).min(MOST_TRUST);
-            self.needed = (self.needed / 2).max(USUAL);
+            self.went_well = self.went_well.wrapping_add(1);
+            if self.went_well.is_multiple_of(self.forgives_after) {
+                self.needed = (self.needed / 2).max(USUAL);
+            }
             return;
         }
         self.trust = self.trust.saturating_sub(PRICE);
         if self.trust == 0 {
-            *self = Habit { needed: (self.needed * 2).min(MOST), ..Habit::default() };
+            self.did_harm();
         }
+    }
+
+    /// Somebody relied on it, and that once was too often.
+    pub fn did_harm(&mut self) {
+        *self = Habit::new((self.needed * 2).min(MOST), self.forgives_after);
     }
 }

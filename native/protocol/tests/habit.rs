@@ -66,3 +66,33 @@ fn what_goes_well_again_is_relied_on_as_before() {
     habit.note(false);
     assert_eq!(needed(&mut habit), 16);
 }
+
+#[test]
+fn what_did_harm_once_is_not_relied_on() {
+    let mut habit = Habit::wary();
+    needed(&mut habit);
+    for _ in 0..100 {
+        habit.proved(true);
+    }
+    habit.did_harm();
+    assert!(!habit.is_usual());
+    assert_eq!(needed(&mut habit), 32);
+}
+
+#[test]
+fn harm_is_forgiven_after_a_long_time() {
+    let mut habit = Habit::wary();
+    for _ in 0..4 {
+        needed(&mut habit);
+        habit.did_harm();
+    }
+    assert_eq!(needed(&mut habit), 256);
+    for _ in 0..255 {
+        habit.proved(true);
+    }
+    habit.note(false);
+    assert_eq!(needed(&mut habit), 256);
+    habit.proved(true);
+    habit.note(false);
+    assert_eq!(needed(&mut habit), 128);
+}

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::{BITE, Driver, HELD, Load, WOKEN};
 
 /// The runtime watches a connection again about so long after a caller last watched it.
-const REST: Duration = Duration::from_millis(5);
+const REST: Duration = Duration::from_millis(1);
 
 /// A caller's right to poll. It polls once more when it is dropped.
 pub(crate) struct Hold<'a> {

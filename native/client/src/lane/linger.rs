@@ -13,6 +13,13 @@ use crate::driver::Hold;
 /// a handler that takes about nothing is done; far below a time slice of a scheduler.
 const VIGIL: Duration = Duration::from_micros(50);
 
+/// So soon somebody comes again after the last has taken an answer, if others may rely on that: to be
+/// told by the runtime would take them about as long.
+const SOON: Duration = Duration::from_micros(30);
+
+/// ... and only that late at the latest.
+const LATE: Duration = Duration::from_micros(150);
+
 /// Lanes of this process that have calls.
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 
@@ -43,43 +50,96 @@ fn is_crowded() -> bool {
     IN_USE.load(Ordering::Relaxed) > *ROOM
 }
 
-/// Whether the caller of a call looks for the answer itself, where the worker likely has it before
-/// another thread could have been woken to look, and nobody else waits for anything.
-#[derive(Debug, Default)]
+/// Who else has calls when one is made that is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// Nobody.
+    None,
+    /// Others, who wait for their answers.
+    Waits,
+    /// Others, of whom some have theirs, and are expected to come again.
+    Comes,
+}
+
+/// Whether callers look for their answers themselves, where the worker likely has them before another
+/// thread could have been woken to look.
+///
+/// One that is alone does. Of many the last does, when all wait; it finds answers of others with its
+/// own, and whoever comes for one of those goes on in its place. So none of them may be long: what
+/// answers come until then is not seen, but for the runtime's look after a while.
+#[derive(Debug)]
 pub(crate) struct Linger {
-    /// Calls are alone.
+    /// Calls are alone, and answered while they are looked for.
     alone: Habit,
+    /// Callers that come together are soon back, and some are answered while one looks.
+    together: Habit,
     /// The call that is looked for.
-    id: Option<u64>,
+    sought: Option<u64>,
+    /// Since when nobody looks whom others rely on.
+    absent: Option<Instant>,
+}
+
+impl Default for Linger {
+    fn default() -> Self {
+        let (alone, together) = (Habit::default(), Habit::wary());
+        Linger { alone, together, sought: None, absent: None }
+    }
 }
 
 impl Linger {
-    /// A call is made. Says whether it is to be looked for.
-    pub(crate) fn is_due(&mut self, alone: bool) -> bool {
-        let alone = alone && !is_crowded();
-        let usual = alone && self.alone.is_usual();
+    /// A call is to be sent. Says whether it is to be looked for.
+    pub(crate) fn is_due(&mut self, company: Company) -> bool {
+        let room = !is_crowded();
+        let alone = room && company == Company::None;
+        let usual = self.alone.is_usual();
         self.alone.note(alone);
-        usual
+        if company == Company::None { alone && usual } else { room && self.together.is_usual() }
+    }
+
+    /// Whether callers who come together look for each other's answers.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.together.is_usual() && !is_crowded()
+    }
+
+    /// Nobody is expected any more, and others wait.
+    pub(crate) fn leaves(&mut self) {
+        self.absent = Some(Instant::now());
+    }
+
+    /// A caller is here.
+    pub(crate) fn comes(&mut self) {
+        if let Some(since) = self.absent.take() {
+            let elapsed = since.elapsed();
+            let (soon, late) = (elapsed < SOON, elapsed > LATE);
+            match (self.together.is_usual(), late) {
+                (false, _) => self.together.note(!late),
+                (true, true) => self.together.did_harm(),
+                (true, false) => self.together.proved(soon),
+            }
+        }
     }
 
     pub(crate) fn begin(&mut self, id: u64) {
-        self.id = Some(id);
+        self.sought = Some(id);
     }
 
     /// Whether this call is looked for; from now on it is not.
     pub(crate) fn finds(&mut self, id: u64) -> bool {
-        self.id.take_if(|own| *own == id).is_some()
+        self.sought.take_if(|own| *own == id).is_some()
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.id.is_none()
+        self.sought.is_none()
     }
 
-    /// Says whether the call was answered.
-    pub(crate) fn end(&mut self) -> bool {
-        let answered = self.id.take().is_none();
-        if answered || !is_crowded() {
-            self.alone.proved(answered);
+    /// The call was looked for, and something was `found`. Says whether it was its answer.
+    pub(crate) fn end(&mut self, company: Company, found: bool) -> bool {
+        let answered = self.sought.take().is_none();
+        let well = answered || found;
+        match company {
+            _ if !well && is_crowded() => {}
+            Company::None => self.alone.proved(well),
+            Company::Waits | Company::Comes => self.together.proved(well),
         }
         answered
     }
