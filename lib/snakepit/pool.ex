@@ -84,7 +84,7 @@ defmodule Snakepit.Pool do
   """
   @spec execute(String.t(), map(), Snakepit.opts()) :: {:ok, map()} | {:error, Error.reason()}
   def execute(command, args, opts \\ []) do
-    with {:ok, request} <- Request.new(command, args, opts),
+    with {:ok, request} <- Request.new(command, args, opts, Calls.default_timeout()),
          {:ok, pool} <- fetch_or_start(request.pool) do
       Calls.execute(pool, :any, request)
     end

@@ -83,33 +83,39 @@ defmodule Snakepit.Request do
 
   @doc """
   Checks what the caller gave. A wrong option is a mistake in the program and raises;
-  wrong arguments are data and come back as an error.
+  wrong arguments are data and come back as an error. `timeout` is for whoever gives none.
   """
-  @spec new(term(), term(), opts()) :: {:ok, t()} | {:error, Error.t()}
-  def new(command, args, opts)
+  @spec new(term(), term(), opts(), timeout() | nil) :: {:ok, t()} | {:error, Error.t()}
+  def new(command, args, opts, timeout \\ nil)
 
-  def new(command, args, opts)
+  # Made at once: each change of it would be a copy, which every call leaves behind as garbage.
+  def new(command, args, opts, timeout)
       when is_binary(command) and is_map(args) and not is_struct(args) do
-    request = %__MODULE__{command: command, args: args, started_at: now()}
-    {:ok, opts |> put(request) |> put_id()}
+    request = %__MODULE__{
+      command: command,
+      args: args,
+      started_at: now(),
+      timeout: timeout,
+      request_id: new_id()
+    }
+
+    {:ok, put(opts, request)}
   end
 
-  def new(command, _args, opts) when not is_binary(command) do
+  def new(command, _args, opts, _timeout) when not is_binary(command) do
     invalid("expected the command to be a string, got: #{inspect(command)}", nil, opts)
   end
 
-  def new(command, args, opts) do
+  def new(command, args, opts, _timeout) do
     invalid("expected the arguments to be a map, got: #{inspect(args, limit: 5)}", command, opts)
   end
 
   # Unique in this VM and, by the time of its start, between VMs. In units of 16 ns that fits into a
   # word, which is quicker to write down.
-  defp put_id(%{request_id: nil} = request) do
+  defp new_id do
     id = System.unique_integer([:positive]) + (System.time_offset(:nanosecond) >>> 4)
-    %{request | request_id: Integer.to_string(id, 32)}
+    Integer.to_string(id, 32)
   end
-
-  defp put_id(request), do: request
 
   @doc """
   The options with a session added.

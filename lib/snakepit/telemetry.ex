@@ -81,9 +81,9 @@ defmodule Snakepit.Telemetry do
 
   @doc false
   @spec metadata(Shared.t(), Request.t()) :: metadata()
-  def metadata(%Shared{config: config}, %Request{} = request) do
+  def metadata(%Shared{name: name}, %Request{} = request) do
     %{
-      pool: config.name,
+      pool: name,
       command: request.command,
       request_id: request.request_id,
       session_id: request.session_id,
@@ -124,7 +124,7 @@ defmodule Snakepit.Telemetry do
 
   defp recorded(pool, request, outcome, began) do
     ns = System.monotonic_time(:nanosecond) - began
-    Recorder.call(pool.config.name, request.command, outcome, ns)
+    Recorder.call(pool.name, request.command, outcome, ns)
     ns
   end
 
@@ -150,7 +150,7 @@ defmodule Snakepit.Telemetry do
   @doc false
   @spec request(Shared.t(), Request.t(), String.t(), boolean(), (-> result)) :: result
         when result: term()
-  def request(%Shared{config: %{protocol: :grpc} = config}, request, worker_id, streaming, call) do
+  def request(%Shared{protocol: :grpc} = pool, request, worker_id, streaming, call) do
     if attached?() do
       started = System.monotonic_time()
       result = call.()
@@ -158,7 +158,7 @@ defmodule Snakepit.Telemetry do
       emit([:grpc, :request], %{duration: System.monotonic_time() - started}, %{
         command: request.command,
         streaming: streaming,
-        pool: config.name,
+        pool: pool.name,
         worker_id: worker_id,
         request_id: request.request_id
       })

@@ -232,7 +232,7 @@ defmodule Snakepit.SessionTest do
       kill_worker(pool, victim)
       {lost, kept} = Enum.split_with(pids, fn {_id, os_pid} -> os_pid == victim end)
       assert length(lost) == 3
-      assert %{sessions: 3} = Snakepit.get_stats(pool)
+      eventually(fn -> Snakepit.get_stats(pool).sessions == 3 end)
 
       for {id, _os_pid} <- kept, do: assert({:ok, %{"n" => 2}} = count(pool, id))
 

@@ -13,13 +13,20 @@ defmodule Snakepit.Pool.Calls do
   @repeats 3
 
   @doc """
+  The deadline of a call that gives one result, in milliseconds, if its caller names none.
+  """
+  @spec default_timeout() :: pos_integer()
+  def default_timeout, do: @default_timeout
+
+  @doc """
   Runs a call that gives one result, on a worker of `target`.
   """
   @spec execute(Shared.t(), Slots.target(), Request.t()) ::
           {:ok, map()} | {:error, Error.reason()}
-  def execute(pool, target, request) do
-    request = %{request | timeout: request.timeout || @default_timeout}
+  def execute(pool, target, %Request{timeout: nil} = request),
+    do: execute(pool, target, %{request | timeout: @default_timeout})
 
+  def execute(pool, target, request) do
     Telemetry.execute(pool, request, fn ->
       with :ok <- known(pool, request),
            do: call(pool, target, request, @repeats),
@@ -116,7 +123,7 @@ defmodule Snakepit.Pool.Calls do
 
     with :ok <- streams(pool),
          :ok <- known(pool, request),
-         {:ok, lease} <- checkout(pool, target, request) do
+         {:ok, lease} <- checkout_for_stream(pool, target, request) do
       span = Streams.enter(span, lease)
       {:ok, lease, span, %{request | span: span}}
     else
@@ -128,12 +135,12 @@ defmodule Snakepit.Pool.Calls do
   end
 
   # Before a slot is taken: no worker of the pool could.
-  defp streams(%{config: %{protocol: :grpc}}), do: :ok
+  defp streams(%{protocol: :grpc}), do: :ok
   defp streams(_pipes), do: {:error, :streaming_not_supported}
 
-  defp known(%{config: %{commands: :any}}, _request), do: :ok
+  defp known(%{commands: :any}, _request), do: :ok
 
-  defp known(%{config: %{commands: commands, adapter: adapter}}, %{command: command}) do
+  defp known(%{commands: commands, config: %{adapter: adapter}}, %{command: command}) do
     if command in commands do
       :ok
     else
@@ -172,19 +179,22 @@ defmodule Snakepit.Pool.Calls do
   defp checkout(_pool, _target, %{timeout: 0}), do: {:error, :worker_timeout}
 
   defp checkout(pool, target, request) do
-    case lease(pool, target, request) do
-      {:ok, lease} ->
-        if Channel.lost?(lease.channel) do
-          Lease.suspect(lease)
-          Lease.release(lease)
-          checkout(pool, target, request)
-        else
-          {:ok, lease}
-        end
+    with {:error, reason} = error <- lease(pool, target, request) do
+      Telemetry.rejected(pool, request, reason)
+      error
+    end
+  end
 
-      {:error, reason} = error ->
-        Telemetry.rejected(pool, request, reason)
-        error
+  # A call is refused by a connection that is lost, and made again on another; a stream is not.
+  defp checkout_for_stream(pool, target, request) do
+    with {:ok, lease} <- checkout(pool, target, request) do
+      if Channel.lost?(lease.channel) do
+        Lease.suspect(lease)
+        Lease.release(lease)
+        checkout_for_stream(pool, target, request)
+      else
+        {:ok, lease}
+      end
     end
   end
 

@@ -113,7 +113,7 @@ defmodule Snakepit.Pool.Lease do
 
   # The call that uses up what a worker may serve says so itself; the worker serves on until its
   # successor is there.
-  defp report_due(%{config: %{recycle: false}}, _worker), do: :ok
+  defp report_due(%{recycle: false}, _worker), do: :ok
 
   defp report_due(%{slots: slots, server: server} = pool, worker) do
     if Slots.used_up?(slots, worker),
@@ -130,7 +130,7 @@ defmodule Snakepit.Pool.Lease do
         caller
 
       _none ->
-        token = System.unique_integer([:positive])
+        token = Slots.new_token(pool.slots)
         start = :erlang.phash2(token, pool.slots.size)
         send(pool.server, {:caller, self(), token})
         keep(pool, %{generation: generation, token: token, start: start, channels: %{}})

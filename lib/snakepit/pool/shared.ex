@@ -6,8 +6,10 @@ defmodule Snakepit.Pool.Shared do
   alias Snakepit.{Config, Worker}
   alias Snakepit.Pool.{Server, SessionTable, Slots, Streams, Succession}
 
+  # What every call wants to know of the config stands beside it: a map of so many keys is a tree.
+  @told_by_config [:name, :protocol, :commands, :recycle]
   @enforce_keys [:key, :generation, :server, :slots, :table, :streams, :sessions] ++
-                  [:directory, :config]
+                  [:directory, :config] ++ @told_by_config
   defstruct @enforce_keys
 
   @typedoc "One process of a worker; 0 when it has none."
@@ -22,7 +24,11 @@ defmodule Snakepit.Pool.Shared do
           streams: :ets.table(),
           sessions: SessionTable.t() | nil,
           directory: Path.t() | nil,
-          config: Config.t()
+          config: Config.t(),
+          name: atom(),
+          protocol: :grpc | :json | :msgpack,
+          commands: [String.t()] | :any,
+          recycle: map() | false
         }
 
   @doc """
@@ -49,7 +55,11 @@ defmodule Snakepit.Pool.Shared do
       streams: Streams.table(),
       sessions: sessions,
       directory: directory,
-      config: config
+      config: config,
+      name: config.name,
+      protocol: config.protocol,
+      commands: config.commands,
+      recycle: config.recycle
     }
   end
 

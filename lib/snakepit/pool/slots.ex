@@ -37,6 +37,7 @@ defmodule Snakepit.Pool.Slots do
     rejected: 5,
     restarts: 6
   ]
+  @tokens 7
   @line 8
   @head 2 * @line
   # State, limit and edition, which every call reads; the load, which it writes.
@@ -56,6 +57,13 @@ defmodule Snakepit.Pool.Slots do
       capacity: capacity
     }
   end
+
+  @doc """
+  A token for another caller. They are given in a row, so that as many callers as a worker has slots
+  begin their search at different ones.
+  """
+  @spec new_token(t()) :: token()
+  def new_token(%__MODULE__{meta: meta}), do: :atomics.add_get(meta, @tokens, 1)
 
   @doc """
   Takes a slot, unless somebody is waiting: nobody overtakes the queue.

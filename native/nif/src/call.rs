@@ -50,6 +50,9 @@ fn start<'a>(
     request: Term<'a>,
     bounded: bool,
 ) -> NifResult<Term<'a>> {
+    if channel.connection().is_lost() {
+        return Ok((atoms::error(), atoms::grpc_unavailable()).encode(env));
+    }
     let request = match request::decode(env, &channel, request, bounded)? {
         Ok(request) => request,
         Err(refusal) => return Ok(refusal),
