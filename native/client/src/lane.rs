@@ -279,8 +279,11 @@ impl State {
     /// A call that waits no more; if it was the last, the lane is in use no more.
     fn remove(&mut self, id: u64) -> Option<(Waiting, Option<InUse>)> {
         let removed = self.waiting.remove(&id)?;
-        let in_use = if self.waiting.is_empty() { self.in_use.take() } else { None };
-        Some((removed, in_use))
+        if !self.waiting.is_empty() {
+            return Some((removed, None));
+        }
+        self.linger.rests();
+        Some((removed, self.in_use.take()))
     }
 
     fn parts(&mut self, id: u64) -> Option<&mut Parts> {

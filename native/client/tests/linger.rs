@@ -239,7 +239,7 @@ fn callers_do_not_look_while_more_lanes_have_calls_than_half_of_the_processors()
     });
 }
 
-/// As `looked_at`, beside a call that waits, whose id this gives.
+/// As `looked_at`, beside two calls that wait. This gives the id of one.
 async fn shared() -> (Peer, Connection, Arc<Lane>, Other, u64, Receiver<(Answer, Arrival)>) {
     let mut peer = Peer::start();
     let connection = peer.connection();
@@ -247,6 +247,9 @@ async fn shared() -> (Peer, Connection, Arc<Lane>, Other, u64, Receiver<(Answer,
     let mut other = Other::accept(&mut peer).await;
     let (_placed, waits) = place(&lane, 0);
     let (id, _) = other.frame().await;
+    // That of another is never answered.
+    place(&lane, 0);
+    other.frame().await;
     let echoing = elsewhere(other, async |other| echo(other, ALONE).await);
     for number in 1..=ALONE {
         assert!(!take(&lane, place(&lane, number), number).await);
@@ -348,5 +351,20 @@ fn callers_do_not_rely_on_one_that_came_late() {
         other.reply(next, 2);
         assert!(!take(&lane, placed, 1).await);
         assert!(!take(&lane, second, 2).await);
+    });
+}
+
+#[test]
+fn callers_do_not_rely_on_each_other_after_an_answer_that_came_late() {
+    frozen_alone(async {
+        let Relieved { lane, mut other, id, placed, _peer, _connection } = relieved().await;
+        other.reply(id, 1);
+        advance(REST).await;
+        assert!(!take(&lane, placed, 1).await);
+        let next = place(&lane, 2);
+        assert!(matches!(next.0, Placed::Waits(_)));
+        let (id, _) = other.frame().await;
+        other.reply(id, 2);
+        assert!(!take(&lane, next, 2).await);
     });
 }

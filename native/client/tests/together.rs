@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use prost::Message as _;
 use snakepit_client::{Connection, Deadlines, Lane, Pace, Placed, Request};
 use support::lane::{Other, Ticket, ask as call, frame, number_in, numbered_request, open};
 use support::peer::Peer;
 use support::wire::Wire;
 use support::{
-    Running, chunk, entry, frozen, last, live, number, numbered, request, round_trip, watched,
+    Running, chunk, entry, frozen, last, live, number, numbered, request, response, round_trip,
+    watched,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::advance;
@@ -328,5 +330,21 @@ fn under_load_every_caller_that_takes_is_answered() {
         let join = || threads.into_iter().for_each(|thread| thread.join().unwrap());
         tokio::task::spawn_blocking(join).await.unwrap();
         assert!(connection.lane().is_some());
+    });
+}
+
+#[test]
+fn a_caller_that_does_not_take_its_answer_in_parts_holds_nobody_up() {
+    live(async {
+        let mut peer = Peer::start();
+        let connection = peer.connection();
+        let (lane, _task) = open(&connection);
+        let mut other = Other::accept(&mut peer).await;
+        let (_killed, answer) = call(&lane, 1);
+        let id = other.id().await;
+        other.part(id, response(vec![numbered(1)]).encode_to_vec().into(), true);
+        assert_eq!(number_in(answer.await.unwrap()), 1);
+        let _next = call(&lane, 2);
+        assert_eq!(other.frame().await.1, Some(2));
     });
 }

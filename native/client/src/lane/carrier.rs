@@ -91,7 +91,7 @@ impl Lane {
                 let lane = Arc::clone(self);
                 // A task of its own: whoever polls the connection may be a caller, for whom it would
                 // take too long.
-                tokio::spawn(async move { lane.end(id, parts.whole().and_then(accept)) });
+                tokio::spawn(async move { lane.end_later(id, parts.whole().and_then(accept)) });
             }
             Ok(()) => {
                 if let Some(gathered) = self.lock().parts(id) {
@@ -112,6 +112,15 @@ impl Lane {
                 self.crowd.grow();
             }
             answer(waiting.on_reply, result, arrival);
+        }
+    }
+
+    /// The same by another task than that which carries the lane. Nobody waits for the caller to come,
+    /// as it would not be noticed if it does not; and one that looks for this answer is told of it.
+    fn end_later(&self, id: u64, result: Reply) {
+        let removed = self.lock().remove(id);
+        if let Some((waiting, _in_use)) = removed {
+            answer(waiting.on_reply, result, Arrival::Later);
         }
     }
 

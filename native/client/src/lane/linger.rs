@@ -20,6 +20,9 @@ const SOON: Duration = Duration::from_micros(30);
 /// ... and only that late at the latest.
 const LATE: Duration = Duration::from_micros(150);
 
+/// Who is told has to be given a processor too, for which callers then wait anyway.
+const HELD_UP: Duration = Duration::from_micros(500);
+
 /// Lanes of this process that have calls.
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 
@@ -75,14 +78,18 @@ pub(crate) struct Linger {
     together: Habit,
     /// The call that is looked for.
     sought: Option<u64>,
-    /// Since when nobody looks whom others rely on.
+    /// Counts the calls whose callers are told.
+    told: u64,
+    /// Since when those who were told while somebody looked are waited for.
+    told_at: Option<Instant>,
+    /// Since when nobody is waited for, while others rely on somebody to come.
     absent: Option<Instant>,
 }
 
 impl Default for Linger {
     fn default() -> Self {
         let (alone, together) = (Habit::default(), Habit::wary());
-        Linger { alone, together, sought: None, absent: None }
+        Linger { alone, together, sought: None, told: 0, told_at: None, absent: None }
     }
 }
 
@@ -103,43 +110,74 @@ impl Linger {
 
     /// Nobody is expected any more, and others wait.
     pub(crate) fn leaves(&mut self) {
-        self.absent = Some(Instant::now());
+        // Not anew: somebody may have been told late because nobody came.
+        self.absent.get_or_insert_with(Instant::now);
+    }
+
+    /// Nobody has come since who sees what has come.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.absent.is_some()
     }
 
     /// A caller is here.
     pub(crate) fn comes(&mut self) {
-        if let Some(since) = self.absent.take() {
-            let elapsed = since.elapsed();
-            let (soon, late) = (elapsed < SOON, elapsed > LATE);
-            match (self.together.is_usual(), late) {
-                (false, _) => self.together.note(!late),
-                (true, true) => self.together.did_harm(),
-                (true, false) => self.together.proved(soon),
-            }
+        let soon = self.absent.map(|since| since.elapsed() < SOON);
+        match (self.was_late(), soon) {
+            (false, Some(soon)) if self.together.is_usual() => self.together.proved(soon),
+            (false, Some(_)) => self.together.note(true),
+            _ => {}
         }
     }
 
-    pub(crate) fn begin(&mut self, id: u64) {
-        self.sought = Some(id);
+    /// Nobody has a call any more.
+    pub(crate) fn rests(&mut self) {
+        self.was_late();
     }
 
-    /// Whether this call is looked for; from now on it is not.
+    /// Whether whoever was waited for has kept others waiting.
+    fn was_late(&mut self) -> bool {
+        let held_up = self.told_at.take().is_some_and(|since| since.elapsed() > HELD_UP);
+        let late = self.absent.take().is_some_and(|since| since.elapsed() > LATE) || held_up;
+        if late && self.together.is_usual() {
+            self.together.did_harm();
+        } else if late {
+            self.together.note(false);
+        }
+        late
+    }
+
+    /// Gives what `end` wants to know.
+    pub(crate) fn begin(&mut self, id: u64) -> u64 {
+        self.sought = Some(id);
+        self.told
+    }
+
+    /// A call is answered. Says whether it is the one that is looked for, which is over then: the
+    /// callers of others are told.
     pub(crate) fn finds(&mut self, id: u64) -> bool {
-        self.sought.take_if(|own| *own == id).is_some()
+        let found = self.sought.take_if(|own| *own == id).is_some();
+        self.told = self.told.wrapping_add(u64::from(!found));
+        found
     }
 
     pub(crate) fn is_over(&self) -> bool {
         self.sought.is_none()
     }
 
-    /// The call was looked for, and something was `found`. Says whether it was its answer.
-    pub(crate) fn end(&mut self, company: Company, found: bool) -> bool {
+    /// The call was looked for. Says whether its answer was found.
+    pub(crate) fn end(&mut self, company: Company, told_before: u64) -> bool {
         let answered = self.sought.take().is_none();
-        let well = answered || found;
+        let told = self.told != told_before;
+        let found = answered || told;
         match company {
-            _ if !well && is_crowded() => {}
-            Company::None => self.alone.proved(well),
-            Company::Waits | Company::Comes => self.together.proved(well),
+            Company::None if found || !is_crowded() => self.alone.proved(answered),
+            Company::Waits if found || !is_crowded() => self.together.proved(found),
+            // It was only looked at on the way.
+            Company::Comes if found => self.together.proved(true),
+            _ => {}
+        }
+        if told && company != Company::None {
+            self.told_at.get_or_insert_with(Instant::now);
         }
         answered
     }

@@ -32,14 +32,13 @@ impl Lane {
             wake(state);
             return false;
         };
-        state.linger.begin(id);
+        let before = state.linger.begin(id);
         wake(state);
         // Whoever is told of an answer goes on in the place of one that is not alone.
         let relieved = || company != Company::None && self.crowd.is_expected();
         linger(&mut hold, || relieved() || self.lock().linger.is_over());
-        let found = relieved();
-        let answered = self.lock().linger.end(company, found);
-        if answered || found {
+        let answered = self.lock().linger.end(company, before);
+        if answered || relieved() {
             hold.leave_unwatched(|| !relieved() && !self.lock().waiting.is_empty());
         }
         answered
@@ -52,7 +51,8 @@ impl Lane {
         wake(state);
         if let Some(mut hold) = hold {
             hold.poll_unwatched();
-            hold.leave_unwatched(|| false);
+            // Whoever came meanwhile could not look.
+            hold.leave_unwatched(|| !self.lock().linger.is_awaited());
         }
     }
 
