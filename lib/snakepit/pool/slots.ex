@@ -80,6 +80,10 @@ defmodule Snakepit.Pool.Slots do
   @spec claim(t(), target(), token(), worker(), [worker()]) :: {:ok, slot()} | :full
   def claim(slots, target, token, start, skip)
 
+  # No choice, and no look at what chooses.
+  def claim(%__MODULE__{size: 1} = slots, :any, token, _start, []),
+    do: if(ready?(slots, 0), do: claim_worker(slots, 0, token), else: :full)
+
   def claim(%__MODULE__{} = slots, :any, token, start, skip) do
     case least_loaded(slots, start, skip) do
       nil -> :full
@@ -222,10 +226,7 @@ defmodule Snakepit.Pool.Slots do
   def counted(%__MODULE__{meta: meta}),
     do: Map.new(@counters, fn {name, index} -> {name, :atomics.get(meta, index)} end)
 
-  # The ready worker with the smallest load, an idle one at once. The only one is the least loaded
-  # without a look at what all callers write.
-  defp least_loaded(%{size: 1}, _start, []), do: 0
-
+  # The ready worker with the smallest load, an idle one at once.
   defp least_loaded(%{meta: meta, size: size}, start, skip),
     do: least_loaded(meta, start, size, size, skip, nil, nil)
 
