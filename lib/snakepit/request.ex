@@ -39,7 +39,7 @@ defmodule Snakepit.Request do
 
   @moduledoc false
 
-  import Bitwise, only: [>>>: 2]
+  import Bitwise, only: [<<<: 2]
 
   alias Snakepit.{Error, Schema}
 
@@ -110,10 +110,10 @@ defmodule Snakepit.Request do
     invalid("expected the arguments to be a map, got: #{inspect(args, limit: 5)}", command, opts)
   end
 
-  # Unique in this VM and, by the time of its start, between VMs. In units of 16 ns that fits into a
-  # word, which is quicker to write down.
+  # Unique in this VM and, by the time of its start, between VMs. In parts of a microsecond that fits
+  # into a word, which is quicker to write down.
   defp new_id do
-    id = System.unique_integer([:positive]) + (System.time_offset(:nanosecond) >>> 4)
+    id = System.unique_integer([:positive]) + (System.time_offset(:microsecond) <<< 6)
     Integer.to_string(id, 32)
   end
 

@@ -286,8 +286,10 @@ defmodule Snakepit.Telemetry do
     :ok
   end
 
+  @doc false
   # Nobody has attached a handler to a module that is not loaded.
-  defp attached?, do: :erlang.function_exported(:telemetry, :execute, 3)
+  @spec attached?() :: boolean()
+  def attached?, do: :erlang.function_exported(:telemetry, :execute, 3)
 
   # `:telemetry` itself takes care of handlers that raise.
   defp send_out(event, measurements, metadata) do

@@ -61,8 +61,7 @@ defmodule Snakepit.Pool.Calls do
       {:ok, %{channel: channel} = lease} ->
         try do
           request = on_lease(request)
-          run = fn -> Channel.execute(channel, request) end
-          result = Telemetry.request(pool, request, channel.worker_id, false, run)
+          result = run(pool, channel, request)
           {result |> named(request, channel.worker_id) |> Lease.note(lease), channel.worker_id}
         after
           Lease.release(lease)
@@ -70,6 +69,15 @@ defmodule Snakepit.Pool.Calls do
 
       {:error, _reason} = error ->
         {error, nil}
+    end
+  end
+
+  defp run(pool, channel, request) do
+    if Telemetry.attached?() do
+      run = fn -> Channel.execute(channel, request) end
+      Telemetry.request(pool, request, channel.worker_id, false, run)
+    else
+      Channel.execute(channel, request)
     end
   end
 
