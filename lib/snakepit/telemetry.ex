@@ -151,22 +151,18 @@ defmodule Snakepit.Telemetry do
   @spec request(Shared.t(), Request.t(), String.t(), boolean(), (-> result)) :: result
         when result: term()
   def request(%Shared{protocol: :grpc} = pool, request, worker_id, streaming, call) do
-    if attached?() do
-      started = System.monotonic_time()
-      result = call.()
+    started = System.monotonic_time()
+    result = call.()
 
-      emit([:grpc, :request], %{duration: System.monotonic_time() - started}, %{
-        command: request.command,
-        streaming: streaming,
-        pool: pool.name,
-        worker_id: worker_id,
-        request_id: request.request_id
-      })
+    emit([:grpc, :request], %{duration: System.monotonic_time() - started}, %{
+      command: request.command,
+      streaming: streaming,
+      pool: pool.name,
+      worker_id: worker_id,
+      request_id: request.request_id
+    })
 
-      result
-    else
-      call.()
-    end
+    result
   end
 
   def request(_pipes, _request, _worker_id, _streaming, call), do: call.()
